@@ -1,0 +1,1 @@
+"""Cordboard: safe changes of which voice agent answers which phone number."""

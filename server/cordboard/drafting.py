@@ -1,0 +1,300 @@
+"""The rules of binding: from what was asked and what was observed to the exact changes.
+
+Pure, like plan.py whose values it fills. One function for each action decides one number:
+a change, nothing to do, or a problem. A takeover is refused in `_attach`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cordboard import number as numbers
+from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber, PathwayInfo
+from cordboard.errors import (
+    AgentNotFound,
+    DuplicateNumber,
+    InvalidNumberFormat,
+    NotSupported,
+    NumberAttachedElsewhere,
+    NumberNotAttached,
+    NumberNotFound,
+    PathwayNotFound,
+    Problem,
+    ProviderNotConfigured,
+    refusal,
+)
+from cordboard.binding import Pathway
+from cordboard.plan import Asked, Change, Draft, Image, Observed, Plan, Side, stale
+
+Decision = Change | Problem
+
+
+def draw_up(asked: Asked, seen: Observed) -> Draft:
+    """The exact changes for a request, or the error that refuses it whole.
+
+    Raises: AgentNotFound, NotSupported, ProviderNotConfigured, PathwayNotFound, and a
+    NumberRefused that lists every bad number of the batch.
+    """
+    agent = _agents(asked, seen)
+    if asked.provider and asked.provider not in seen.providers:
+        raise ProviderNotConfigured(f'Provider "{asked.provider}" is not configured for your account.')
+    warnings, unchecked = _pathway(asked, seen)
+    owned, problems, remarks = _owned(asked, seen)
+    decide = _DECIDE[asked.action]
+    decisions = [decide(asked, agent, number) for number in owned]
+    problems += [d for d in decisions if isinstance(d, Problem)]
+    if problems:
+        raise refusal(problems)
+    drawn = [d for d in decisions if isinstance(d, Change)]
+    changes = tuple(c for c in drawn if c.outcome == "planned")
+    mixed = mixing(changes, seen)
+    return Draft(
+        changes=changes,
+        unchanged=tuple(c for c in drawn if c.outcome == "unchanged"),
+        warnings=tuple(warnings + mixed + remarks),
+        unchecked=tuple(unchecked),
+        mixes=bool(mixed),
+    )
+
+
+def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
+    """The draft of an undo, and why it cannot be done (empty when it can)."""
+    changes: list[Change] = []
+    against: list[str] = []
+    for item in asked.restore:
+        owned = seen.numbers.get(item.number)
+        if owned is None:
+            against.append(f"{item.number}: it no longer belongs to this account")
+            continue
+        image = Image.of(owned, item.left.direction)
+        if image.version != item.version:
+            holder = ", ".join(image.holders) or "nobody"
+            left = item.left.agent or "nobody"
+            against.append(
+                f"{item.number} ({item.left.direction}): changed since; that plan left it with "
+                f"{left}, it is now with {holder} (version was {item.version}, is {image.version})"
+            )
+        against += _missing(item.number, item.back, seen)
+        changes.append(Change(item.number, item.left, item.back, image))
+    mixed = mixing(tuple(changes), seen)
+    return Draft(tuple(changes), (), tuple(mixed), (), bool(mixed)), against
+
+
+def _missing(number: str, back: Side, seen: Observed) -> list[str]:
+    """What an undo would bring back that is no longer there."""
+    if back.agent and back.agent not in seen.agents:
+        return [f"{number}: agent {back.agent} no longer exists"]
+    found, why = find_pathway(back.pathway, seen)
+    return [] if found or not seen.pathways_recorded else [f"{number}: {why}"]
+
+
+def _agents(asked: Asked, seen: Observed) -> Agent:
+    missing = [a for a in asked.agents if a not in seen.agents]
+    if missing:
+        many = "Agents" if len(missing) > 1 else "Agent"
+        hint = " The store is empty: `cordboard import FILE` fills it." if seen.empty else ""
+        raise AgentNotFound(f"{many} {' and '.join(missing)} not found.{hint}")
+    agent = seen.agents[asked.agent]
+    source = seen.agents.get(asked.from_agent)
+    if source is not None:
+        if source.platform != agent.platform:
+            raise NotSupported(
+                f"A number cannot be moved across platforms ({source.agent} to {agent.agent}).",
+                "Detach it on one platform and attach it on the other, as two plans.",
+            )
+        if source.direction != agent.direction:
+            raise NotSupported(
+                f"{source.agent} is {source.direction} and {agent.agent} is {agent.direction}: "
+                "a number cannot be moved between them.",
+                "Name two agents of one direction; list_agents shows it.",
+            )
+    return agent
+
+
+def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Problem], list[str]]:
+    """The account's numbers that were meant, the ones that are refused, and remarks."""
+    owned: list[OwnedNumber] = []
+    problems: list[Problem] = []
+    remarks: list[str] = []
+    named = asked.numbers or asked.slugs
+    verdicts = numbers.check_all(asked.numbers)
+    done: set[str] = set()
+    for text in named:
+        verdict = verdicts.get(text)
+        if text in done:
+            problems.append(Problem(text, DuplicateNumber.code, f'"{_short(text)}" stands twice.'))
+            continue
+        done.add(text)
+        if verdict is not None and not verdict.ok:
+            problems.append(_bad_format(verdict))
+            continue
+        found = seen.numbers.get(seen.by_slug.get(text, "") if asked.slugs else text)
+        if found is None or (asked.provider and found.provider != asked.provider):
+            problems.append(_not_owned(asked, text, found, seen))
+            continue
+        if verdict is not None and verdict.warning:
+            remarks.append(verdict.warning)
+        owned.append(found)
+    return owned, problems, remarks
+
+
+def _bad_format(verdict: numbers.Verdict) -> Problem:
+    meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
+    why = f'"{_short(verdict.text)}" is not a number in E.164 form: {verdict.reason}.{meant}'
+    return Problem(_short(verdict.text), InvalidNumberFormat.code, why)
+
+
+def _short(text: str) -> str:
+    """A refused text, made harmless: printable ASCII stays, the rest is escaped, 40 at most."""
+    return text[:40].encode("unicode_escape").decode("ascii").replace('"', "'")
+
+
+def _not_owned(asked: Asked, text: str, found: OwnedNumber | None, seen: Observed) -> Problem:
+    if found is not None:
+        why = f"{text} does not belong to provider {asked.provider} (it is with {found.provider or 'none'})."
+        return Problem(text, NumberNotFound.code, why)
+    if asked.slugs:
+        platform = asked.agent.partition(":")[0]
+        return Problem(text, NumberNotFound.code, f'No number has the slug "{text}" on {platform}.')
+    near = seen.nearest.get(text, [])
+    meant = f" Nearest owned: {', '.join(near)}; not used, ask the user." if near else ""
+    hint = " The store is empty: `cordboard import FILE` fills it." if seen.empty else ""
+    return Problem(text, NumberNotFound.code, f"{text} does not belong to this account.{meant}{hint}")
+
+
+def _side(owned: OwnedNumber, direction: Direction, agent: str) -> Side | None:
+    """The binding of this agent, as a side of a change; None where it holds nothing."""
+    for binding in owned.bound(direction):
+        if binding.agent == agent:
+            return Side.held(binding)
+    return None
+
+
+def _change(owned: OwnedNumber, before: Side, after: Side, detail: str = "") -> Change:
+    outcome = "unchanged" if before == after else "planned"
+    return Change(owned.number, before, after, Image.of(owned, before.direction), detail, outcome)
+
+
+def _attach(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+    way = agent.direction
+    mine = _side(owned, way, agent.agent)
+    if mine is not None:
+        return _change(owned, mine, mine, "already attached")
+    if way == "inbound" and owned.bound(way):
+        holder = owned.bound(way)[0].agent
+        why = f"{owned.number} is attached to {holder}, which answers it now."
+        return Problem(owned.number, NumberAttachedElsewhere.code, why)
+    return _change(owned, Side(way), Side(way, agent.agent))
+
+
+def _move(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+    way = agent.direction
+    here, there = _side(owned, way, asked.from_agent), _side(owned, way, agent.agent)
+    if here is not None and there is not None and here != there:
+        # Both serve it in an outbound pool: the move is then only the leaving.
+        return _change(owned, here, Side(way), f"{agent.agent} serves it already")
+    if there is not None:
+        return _change(owned, there, there, "already there")
+    if here is None:
+        return _not_held_by(asked.from_agent, owned, way)
+    pathway = here.pathway if asked.keep_pathway else NO_PATHWAY
+    return _change(owned, here, Side(way, agent.agent, pathway))
+
+
+def _not_held_by(agent: str, owned: OwnedNumber, way: Direction) -> Problem:
+    holders = [b.agent for b in owned.bound(way)]
+    if way == "inbound" and holders:
+        why = f"{owned.number} is attached to {holders[0]}, not to {agent}."
+        return Problem(owned.number, NumberAttachedElsewhere.code, why)
+    return Problem(owned.number, NumberNotAttached.code, f"{owned.number} is not attached to {agent}.")
+
+
+def _detach(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+    way = agent.direction
+    mine = _side(owned, way, agent.agent)
+    if mine is not None:
+        return _change(owned, mine, Side(way))
+    if way == "inbound" and owned.bound(way):
+        return _not_held_by(agent.agent, owned, way)
+    return _change(owned, Side(way), Side(way), "not attached")
+
+
+def _set_pathway(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+    mine = _side(owned, agent.direction, agent.agent)
+    if mine is None:
+        return _not_held_by(agent.agent, owned, agent.direction)
+    return _change(owned, mine, Side(agent.direction, agent.agent, asked.pathway))
+
+
+_DECIDE: dict[str, Callable[[Asked, Agent, OwnedNumber], Decision]] = {
+    "attach": _attach,
+    "move": _move,
+    "detach": _detach,
+    "set_pathway": _set_pathway,
+    "clear_pathway": _set_pathway,
+}
+
+
+def mixing(changes: tuple[Change, ...], seen: Observed) -> list[str]:
+    """Agents that would serve TEST and PRODUCTION numbers at once (UnleashX, "Number Purpose")."""
+    gains: dict[str, set[str]] = {}
+    for change in changes:
+        if change.after.agent and change.after.agent != change.before.agent:
+            kind = "TEST" if change.image.purpose == "TEST" else "PRODUCTION"
+            gains.setdefault(change.after.agent, set()).add(kind)
+    mixed = [a for a, kinds in sorted(gains.items()) if len(kinds | seen.serves.get(a, frozenset())) > 1]
+    return [f"{agent} would serve TEST and PRODUCTION numbers at once." for agent in mixed]
+
+
+def find_pathway(wanted: Pathway, seen: Observed) -> tuple[bool, str]:
+    """Whether the platform has this pathway, version and node; if not, which is missing."""
+    if not wanted.pathway_id:
+        return True, ""
+    info = seen.pathways.get(wanted.pathway_id)
+    if info is None:
+        return False, f'pathway "{wanted.pathway_id}" does not exist'
+    return _find_version(wanted, info)
+
+
+def _find_version(wanted: Pathway, info: PathwayInfo) -> tuple[bool, str]:
+    name = f'pathway "{wanted.pathway_id}"'
+    versions = {v.version: v for v in info.versions}
+    pinned = wanted.pathway_version
+    if pinned and pinned not in versions:
+        known = ", ".join(str(v) for v in sorted(versions)) or "none"
+        return False, f"{name} has no version {pinned} (it has {known})"
+    if not wanted.start_node_id:
+        return True, ""
+    version = versions[pinned] if pinned else max(versions.values(), key=lambda v: v.version, default=None)
+    if version is None or wanted.start_node_id not in version.nodes:
+        which = f"version {pinned}" if pinned else "the newest version"
+        return False, f'{name} has no node "{wanted.start_node_id}" in {which}'
+    return True, ""
+
+
+def moved(plan: Plan, seen: Observed) -> list[str]:
+    """Everything that changed under an open plan, in sentences; empty when it still holds."""
+    lines: list[str] = []
+    for change in plan.draft.changes:
+        lines += stale(change, seen.numbers.get(change.number))
+        if change.after.agent and change.after.agent not in seen.agents:
+            lines.append(f"{change.number}: agent {change.after.agent} no longer exists")
+        found, why = find_pathway(change.after.pathway, seen)
+        if not found and seen.pathways_recorded and change.after.pathway != change.before.pathway:
+            lines.append(f"{change.number}: {why}")
+    if not lines and not plan.draft.mixes:
+        lines += mixing(plan.draft.changes, seen)
+    return lines
+
+
+def _pathway(asked: Asked, seen: Observed) -> tuple[list[str], list[str]]:
+    """Warnings and what could not be checked of the pathway asked for."""
+    if asked.action != "set_pathway":
+        return [], []
+    if not seen.pathways_recorded:
+        left = f'pathway "{asked.pathway.pathway_id}": not checked, this account has no pathways recorded'
+        return [left], [left]
+    found, why = find_pathway(asked.pathway, seen)
+    if not found:
+        raise PathwayNotFound(f"{why[0].upper()}{why[1:]}.")
+    return [], []

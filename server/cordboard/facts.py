@@ -1,0 +1,79 @@
+"""What a person reads before they approve: rendered here from facts, for every channel alike.
+
+The requester's words appear once, quoted and stripped; nothing else of the text is theirs.
+"""
+
+from __future__ import annotations
+
+from cordboard.display import quoted
+from cordboard.plan import Change, Plan, Side
+
+SHOWN_CHANGES = 25
+_VERBS = {
+    "attach": "attach {n} to {agent}",
+    "move": "move {n} from {from_agent} to {agent}",
+    "detach": "detach {n} from {agent}",
+    "set_pathway": "set the pathway of {n} at {agent}",
+    "clear_pathway": "clear the pathway of {n} at {agent}",
+    "undo": "undo {undoes}: change {n} back",
+}
+
+
+def headline(plan: Plan) -> str:
+    """What would be done, in one clause: `attach 2 numbers to local:support`."""
+    count = len(plan.draft.changes)
+    asked = plan.asked
+    numbers = "1 number" if count == 1 else f"{count} numbers"
+    said = _VERBS[plan.action].format(
+        n=numbers, agent=asked.agent, from_agent=asked.from_agent, undoes=asked.undoes
+    )
+    if plan.action == "attach" and all(c.direction == "outbound" for c in plan.draft.changes):
+        said += " for outbound calls"
+    return said
+
+
+def describe_side(side: Side) -> str:
+    """One end of a change: the agent and its pathway, or `nobody`."""
+    if not side.agent:
+        return "nobody"
+    pathway = side.pathway
+    if not pathway.pathway_id:
+        return side.agent
+    version = f" version {pathway.pathway_version}" if pathway.pathway_version else ", newest version"
+    node = f" from node {pathway.start_node_id}" if pathway.start_node_id else ""
+    return f"{side.agent} on pathway {pathway.pathway_id}{version}{node}"
+
+
+def describe_change(change: Change) -> str:
+    """One line: number, label, purpose and tags, before -> after."""
+    image = change.image
+    about = [quoted(image.label)] if image.label else []
+    about.append(image.purpose or "purpose unknown")
+    about += [f"tag {quoted(tag)}" for tag in image.tags]
+    if change.direction == "outbound":
+        about.append("outbound")
+    before, after = describe_side(change.before), describe_side(change.after)
+    return f"{change.number} ({', '.join(about)}): {before} -> {after}"
+
+
+def lines(plan: Plan) -> list[str]:
+    """The changes, one a line, at most 25 of them; then warnings and what was not checked."""
+    changes = plan.draft.changes
+    said = [describe_change(change) for change in changes[:SHOWN_CHANGES]]
+    if len(changes) > SHOWN_CHANGES:
+        more = len(changes) - SHOWN_CHANGES
+        said.append(f"… and {more} more: `cordboard plans show {plan.plan_id}` lists them all")
+    said += [f"Warning: {warning}" for warning in plan.draft.warnings]
+    if plan.draft.unchanged:
+        said.append(f"{len(plan.draft.unchanged)} more already as asked: left alone.")
+    return said
+
+
+def question(plan: Plan, reason: str) -> str:
+    """The whole text that is shown to whoever approves."""
+    said = [f"{plan.principal} asks to {headline(plan)}.", "", *lines(plan), ""]
+    if reason:
+        said.append(f"Reason given, in the requester's words: {quoted(reason)}")
+    moment = plan.expires_at[:16].replace("T", " ")
+    said.append(f"Plan {plan.plan_id}, valid until {moment} UTC. Asked because: {plan.why}.")
+    return "\n".join(said)

@@ -1,0 +1,194 @@
+"""The guard: a plan + a way to ask -> a Clearance, or what is missing.
+
+It decides the level a plan needs, never a weaker one, and it alone makes a `Clearance`, the only
+thing `engine.apply` takes. Who can pass a level:
+
+    plan     the model, by a second call (`by_second_call`)
+    client   a person through their MCP client, who answered `approve: true` (`by_answer`)
+    person   an enrolled approver, outside MCP, with their passphrase (`by_approver`)
+    frozen   nobody
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from cordboard import facts
+from cordboard.approvers import Approver
+from cordboard.clock import Clock, later, stamp
+from cordboard.errors import Frozen, NotAllowed
+from cordboard.plan import Action, Draft, Plan
+from cordboard.policy import Level, Policy, Required, at_least, required
+from cordboard.stores import Row
+from cordboard.stores.plans import PlanRecord
+
+_SEAL = object()
+_APPROVAL_SECONDS = 24 * 3600
+
+
+class Verdict(Enum):
+    """What came back from a question to a person through their client."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    MALFORMED = "malformed"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked about one plan, word for word."""
+
+    plan_id: str
+    plan_hash: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict on the question about one plan, proven to be ours by the channel it came through."""
+
+    plan_id: str
+    plan_hash: str
+    verdict: Verdict
+
+
+class Asker(Protocol):
+    """A way to a person through the caller's client."""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether this client can show a form to a person."""
+        ...
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """The verdict; None where it will come with a later call (protocol 2026-07-28)."""
+        ...
+
+
+class NobodyToAsk:
+    """The asker of callers that have no client: command line, recovery."""
+
+    can_ask = False
+
+    async def ask(self, question: Question) -> Verdict | None:
+        del question
+        return Verdict.SILENT
+
+
+class Clearance:
+    """The guard's word that this very plan may be applied, once. Only the guard makes one."""
+
+    __slots__ = ("account", "approval_id", "approver", "at", "expires_at", "level", "plan_hash",
+                 "plan_id", "recorded", "requester")  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        seal: object,
+        record: PlanRecord,
+        approver: str,
+        level: Level,
+        at: str,
+        expires_at: str,
+        approval_id: str,
+        recorded: bool = False,
+    ) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only the guard makes a Clearance")
+        self.account = record.plan.account
+        self.plan_id, self.plan_hash = record.plan_id, record.hash
+        self.requester, self.approver, self.level = record.plan.principal, approver, level
+        self.at, self.expires_at = at, expires_at
+        self.approval_id, self.recorded = approval_id, recorded
+
+
+class Guard:
+    """Decides levels under one policy and turns answers into clearances."""
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        self.policy = policy
+        self._clock = clock
+
+    def level(self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool) -> Required:
+        """The level these changes need from this caller; `client` it cannot ask becomes `person`."""
+        need = required(self.policy, action, platform, draft, hour)
+        if need.level == "client" and not can_ask:
+            return Required("person", f"{need.why}; this client cannot ask a person by form")
+        return need
+
+    def demand(self, plan: Plan, hour: int) -> Required:
+        """What this process's own policy demands of a plan, whoever made it."""
+        platform = plan.asked.agent.partition(":")[0]
+        return required(self.policy, plan.action, platform, plan.draft, hour)
+
+    def question(self, record: PlanRecord) -> Question:
+        """The question about a plan: facts, and the requester's words in quotes."""
+        return Question(record.plan_id, record.hash, facts.question(record.plan, record.reason))
+
+    def by_second_call(self, record: PlanRecord, principal: str) -> Clearance:
+        """Clearance at level `plan`: the one who asked called `apply_plan`."""
+        self._same_requester(record, principal)
+        return self._clear(record, principal, "plan")
+
+    def by_answer(self, record: PlanRecord, answer: Answer, principal: str) -> Clearance:
+        """Clearance at level `client`: a person answered `approve: true` to our question."""
+        self._same_requester(record, principal)
+        ours = answer.plan_id == record.plan_id and answer.plan_hash == record.hash
+        if not ours or answer.verdict is not Verdict.APPROVED:
+            raise NotAllowed("That answer is not a yes to this plan's question.")
+        return self._clear(record, f"{principal} (through the client)", "client")
+
+    def by_approver(self, record: PlanRecord, approver: Approver) -> Clearance:
+        """Clearance at level `person`: an approver whose passphrase was verified just now."""
+        requester = record.plan.principal.casefold()
+        if self.policy.four_eyes and requester in (
+            approver.name.casefold(),
+            approver.principal.casefold(),
+        ):
+            raise NotAllowed(
+                f"The policy asks for a second pair of eyes: {approver.name} asked for this change.",
+                "Have another approver approve it.",
+            )
+        return self._clear(record, approver.name, "person")
+
+    def by_record(self, record: PlanRecord, approval: Row) -> Clearance:
+        """The clearance behind an approval recorded earlier; its single use is checked in applying."""
+        return Clearance(
+            seal=_SEAL,
+            record=record,
+            approver=approval["approver"],
+            level=approval["level"],
+            at=approval["at"],
+            expires_at=approval["expires_at"],
+            approval_id=approval["approval_id"],
+            recorded=True,
+        )
+
+    def _clear(self, record: PlanRecord, approver: str, level: Level) -> Clearance:
+        needed = record.plan.level
+        if needed == "frozen":
+            raise Frozen(f"Policy freezes this change ({record.plan.why}).")
+        if not at_least(level, needed):  # type: ignore[arg-type]
+            raise NotAllowed(f"This plan needs {needed}; {level} is not enough.")
+        now = self._clock()
+        return Clearance(
+            seal=_SEAL,
+            record=record,
+            approver=approver,
+            level=level,
+            at=stamp(now),
+            expires_at=later(now, _APPROVAL_SECONDS),
+            approval_id=f"approval_{secrets.token_hex(12)}",
+        )
+
+    def _same_requester(self, record: PlanRecord, principal: str) -> None:
+        if record.plan.principal != principal:
+            raise NotAllowed(
+                f"Plan {record.plan_id} was asked for by somebody else.",
+                "Ask for the change yourself; that makes a plan of your own.",
+            )

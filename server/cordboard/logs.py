@@ -1,0 +1,33 @@
+"""Logging of a server: one line an event, to standard error, without values and tracebacks.
+
+A traceback prints what was in play, and that is phone numbers; where it broke is enough to find it.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from types import TracebackType
+
+
+class _OneLine(logging.Formatter):
+    def formatException(  # noqa: N802 - the name is logging's
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None]
+        | tuple[None, None, None],
+    ) -> str:
+        """Type and place of the innermost frame."""
+        kind, _, trace = ei
+        frames = traceback.extract_tb(trace)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+        return f"{kind.__name__ if kind else 'error'} at {place}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", " | ")
+
+
+def configure(level: int = logging.WARNING) -> None:
+    """Set the process's logging before the SDK sets its own, which would print tracebacks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])

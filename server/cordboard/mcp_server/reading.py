@@ -1,0 +1,86 @@
+"""Resources and prompts: what a person's client can show or start from, beside the tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.mcpserver.prompts import Prompt as WirePrompt
+
+from cordboard.errors import CordboardError
+from cordboard.platforms import NumberFilter
+from cordboard.service import Caller
+from cordboard.service.shapes import agent_shape, number_shape
+from cordboard.tool import Prompt
+
+if TYPE_CHECKING:
+    from cordboard.app import App
+    from cordboard.mcp_server import CordboardServer
+
+_MOST_NUMBERS = 500
+"""How many of an agent's numbers its resource shows; list_numbers pages through all."""
+
+T = TypeVar("T")
+
+
+def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> None:
+    """Put the three resource templates and the prompts on a server."""
+    account = app.settings.account
+    lookups = app.service.lookups
+
+    @server.resource("cordboard://numbers/{number}", title="A number and what answers it",
+                     mime_type="application/json")  # fmt: skip
+    async def number(number: str) -> str:
+        """One number of the account: owner, label, purpose, what answers it now and why."""
+        return _text(await _found(lookups.get_number_route(account, number)))
+
+    @server.resource("cordboard://agents/{agent}", title="An agent with its numbers",
+                     mime_type="application/json")  # fmt: skip
+    async def agent(agent: str) -> str:
+        """One agent with the numbers bound to it and each number's own pathway."""
+        return json.dumps(await _found(_agent(app, agent)), ensure_ascii=False)
+
+    @server.resource("cordboard://plans/{plan_id}", title="A plan with all its changes",
+                     mime_type="application/json")  # fmt: skip
+    async def plan(plan_id: str) -> str:
+        """One plan with every change, also beyond the 25 that tool results show."""
+        caller = Caller(account, app.settings.principal)
+        return _text(await _found(app.service.changes.get(caller, plan_id, every=True)))
+
+    for prompt in prompts:
+        server.add_prompt(
+            WirePrompt.from_function(
+                prompt.render, name=prompt.name, title=prompt.title, description=prompt.description
+            )
+        )
+
+
+async def _agent(app: App, agent: str) -> dict[str, Any]:
+    account, lookups = app.settings.account, app.service.lookups
+    entry = await lookups.agent(account, agent)
+    page = await app.platforms[entry.agent.platform].numbers(
+        account, NumberFilter(agent=agent), "", _MOST_NUMBERS
+    )
+    shown = agent_shape(entry).model_dump()
+    shown["numbers_total"] = shown.pop("numbers")
+    return shown | {
+        "user_id": entry.agent.user_id,
+        "created_at": entry.agent.created_at,
+        "updated_at": entry.agent.updated_at,
+        "numbers": [number_shape(n).model_dump() for n in page.items],
+        "more": bool(page.after),
+    }
+
+
+async def _found(work: Awaitable[T]) -> T:
+    """A refusal of ours as the protocol's: no such resource, and why."""
+    try:
+        return await work
+    except CordboardError as exc:
+        raise ResourceNotFoundError(f"{exc.code}: {exc.what} {exc.remedy}") from None
+
+
+def _text(answer: Any) -> str:
+    return str(answer.model_dump_json())

@@ -1,0 +1,293 @@
+"""Plans: a pure function of (what was asked, what was observed) -> exact changes, warnings.
+
+Nothing here reads a clock, a store or a network. A plan is stored as canonical JSON (RFC 8785)
+and known by the SHA-256 of it; an approval is bound to that hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, cast
+
+import rfc8785
+
+from cordboard.binding import (
+    NO_PATHWAY,
+    Agent,
+    Binding,
+    Direction,
+    OwnedNumber,
+    Pathway,
+    PathwayInfo,
+)
+
+Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
+Outcome = Literal["planned", "unchanged", "applied", "not_applied", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a change: who holds the number in one direction, and its pathway."""
+
+    direction: Direction
+    agent: str = ""
+    pathway: Pathway = NO_PATHWAY
+
+    def as_json(self) -> dict[str, Any]:
+        """`{direction, agent, pathway_id, pathway_version, start_node_id}`."""
+        return {"direction": self.direction, "agent": self.agent} | asdict(self.pathway)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Side:
+        """The inverse of `as_json`."""
+        pathway = Pathway(data["pathway_id"], data["pathway_version"], data["start_node_id"])
+        return cls(cast(Direction, data["direction"]), data["agent"], pathway)
+
+    @classmethod
+    def held(cls, binding: Binding) -> Side:
+        return cls(binding.direction, binding.agent, binding.pathway)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What was seen of a number before the change: every part a decision rested on.
+
+    `holders` are all agents bound in that direction, `version` counts its changes so far.
+    """
+
+    version: int
+    holders: tuple[str, ...]
+    provider: str
+    purpose: str
+    tags: tuple[str, ...]
+    label: str
+
+    @classmethod
+    def of(cls, owned: OwnedNumber, direction: Direction) -> Image:
+        holders = tuple(sorted(b.agent for b in owned.bound(direction)))
+        version = owned.versions.get(direction, 0)
+        return cls(version, holders, owned.provider, owned.purpose, owned.tags, owned.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One number, one direction: before -> after."""
+
+    number: str
+    before: Side
+    after: Side
+    image: Image
+    detail: str = ""
+    outcome: Outcome = "planned"
+
+    @property
+    def direction(self) -> Direction:
+        return self.before.direction
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """What an undo brings back: the number must still be as that plan left it."""
+
+    number: str
+    left: Side
+    back: Side
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in the words of the tools. `agent` is the one that gains, loses or is adjusted.
+
+    Either `numbers` (as typed, not yet checked) or `slugs` is given.
+    """
+
+    action: Action
+    agent: str
+    numbers: tuple[str, ...] = ()
+    slugs: tuple[str, ...] = ()
+    from_agent: str = ""
+    provider: str = ""
+    keep_pathway: bool = False
+    pathway: Pathway = NO_PATHWAY
+    undoes: str = ""
+    restore: tuple[Restore, ...] = ()
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        return tuple(a for a in (self.from_agent, self.agent) if a)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the platform said when it was asked. Missing keys mean: it has no such thing.
+
+    `serves`: per agent, the purpose classes of the numbers bound to it now.
+    `pathways`: those the request names, by id. `nearest`: owned numbers that look alike.
+    """
+
+    agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
+    numbers: Mapping[str, OwnedNumber] = field(default_factory=dict[str, OwnedNumber])
+    by_slug: Mapping[str, str] = field(default_factory=dict[str, str])
+    nearest: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
+    serves: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    providers: frozenset[str] = frozenset()
+    pathways: Mapping[str, PathwayInfo] = field(default_factory=dict[str, PathwayInfo])
+    pathways_recorded: bool = True
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What would be done: changes, what is so already, and what the approver must know."""
+
+    changes: tuple[Change, ...]
+    unchanged: tuple[Change, ...]
+    warnings: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    mixes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A draft with its identity, requester, level and expiry. Immutable; `reason` is apart."""
+
+    plan_id: str
+    account: str
+    principal: str
+    asked: Asked
+    draft: Draft
+    level: str
+    why: str
+    policy_hash: str
+    created_at: str
+    expires_at: str
+
+    @property
+    def action(self) -> Action:
+        return self.asked.action
+
+    def body(self) -> bytes:
+        """Canonical JSON of the whole plan, the text that is hashed and stored."""
+        data = asdict(self)
+        data["asked"].pop("restore")
+        for kind in ("changes", "unchanged"):
+            data["draft"][kind] = [_change_json(c) for c in getattr(self.draft, kind)]
+        return rfc8785.dumps(_plain(data))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `body()`, hexadecimal."""
+        return digest(self.body())
+
+
+def digest(body: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: the canonical form knows JSON's types only."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in cast(dict[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in cast(Iterable[Any], value)]
+    return value
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    image = change.image
+    return {
+        "number": change.number,
+        "before": change.before.as_json(),
+        "after": change.after.as_json(),
+        "image": {
+            "version": image.version,
+            "holders": list(image.holders),
+            "provider": image.provider,
+            "purpose": image.purpose,
+            "tags": list(image.tags),
+            "label": image.label,
+        },
+        "detail": change.detail,
+        "outcome": change.outcome,
+    }
+
+
+def _change_of(data: Mapping[str, Any]) -> Change:
+    image = dict(data["image"])
+    image["holders"], image["tags"] = tuple(image["holders"]), tuple(image["tags"])
+    return Change(
+        number=data["number"],
+        before=Side.of(data["before"]),
+        after=Side.of(data["after"]),
+        image=Image(**image),
+        detail=data["detail"],
+        outcome=data["outcome"],
+    )
+
+
+def load(data: Mapping[str, Any]) -> Plan:
+    """A plan from the parsed JSON of its `body()`."""
+    asked, draft = dict(data["asked"]), dict(data["draft"])
+    asked["numbers"], asked["slugs"] = tuple(asked["numbers"]), tuple(asked["slugs"])
+    asked["pathway"] = Pathway(**asked["pathway"])
+    for kind in ("changes", "unchanged"):
+        draft[kind] = tuple(_change_of(c) for c in draft[kind])
+    draft["warnings"], draft["unchecked"] = tuple(draft["warnings"]), tuple(draft["unchecked"])
+    rest = {k: v for k, v in data.items() if k not in ("asked", "draft")}
+    return Plan(asked=Asked(**asked), draft=Draft(**draft), **rest)
+
+
+def request_key(plan: Plan) -> str:
+    """The same for the same request by the same principal on the same observed state.
+
+    Level and policy are part of it: a process that would demand another level makes a plan of
+    its own. The reason given is not.
+    """
+    asked, draft = plan.asked, plan.draft
+    order = sorted(draft.changes + draft.unchanged, key=lambda c: (c.number, c.direction))
+    same = {
+        "account": plan.account,
+        "principal": plan.principal,
+        "level": plan.level,
+        "policy_hash": plan.policy_hash,
+        "asked": _plain(asdict(replace(asked, numbers=(), slugs=(), restore=()))),
+        "changes": [_change_json(replace(c, detail="")) for c in order],
+        "mixes": draft.mixes,
+    }
+    return digest(rfc8785.dumps(same))
+
+
+def stale(change: Change, now: OwnedNumber | None) -> list[str]:
+    """What moved since the plan was made: sentences that name field, old and new value."""
+    if now is None:
+        return [f"{change.number}: it no longer belongs to this account"]
+    seen, fresh = change.image, Image.of(now, change.direction)
+    held = {b.agent: Side.held(b) for b in now.bound(change.direction)}
+    side = held.get(change.before.agent)
+    found: list[str] = []
+    if seen.holders != fresh.holders:
+        found.append(_moved(change, "agent", _names(seen.holders), _names(fresh.holders)))
+    elif side is not None and side.pathway != change.before.pathway:
+        for name in ("pathway_id", "pathway_version", "start_node_id"):
+            old, new = getattr(change.before.pathway, name), getattr(side.pathway, name)
+            if old != new:
+                found.append(_moved(change, name, old or "none", new or "none"))
+    for name in ("provider", "purpose", "tags"):
+        old, new = getattr(seen, name), getattr(fresh, name)
+        if old != new:
+            found.append(_moved(change, name, _names(old) or "none", _names(new) or "none"))
+    if not found and seen.version != fresh.version:
+        found.append(_moved(change, "version", seen.version, fresh.version, " (it changed and came back)"))
+    return found
+
+
+def _moved(change: Change, name: str, old: object, new: object, more: str = "") -> str:
+    return f"{change.number} ({change.direction}): {name} was {old}, is now {new}{more}"
+
+
+def _names(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else (", ".join(value) or "nobody")

@@ -1,0 +1,225 @@
+"""The local platform: agents, numbers, pathways and bindings in Cordboard's own store.
+
+The only platform that knows the store: its bindings are rows of it, so a whole plan is one
+transaction. The rules of binding are held by the schema's unique indexes as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import cast
+
+from cordboard import number as numbers
+from cordboard.binding import (
+    Agent,
+    Binding,
+    Direction,
+    OwnedNumber,
+    Pathway,
+    PathwayInfo,
+    PathwayVersion,
+)
+from cordboard.plan import Asked, Change, Observed
+from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
+from cordboard.stores import Row, Store, Transaction
+
+_LOOK_ALIKES = 10
+"""For how many missing numbers of one call look-alikes are searched."""
+
+
+class LocalPlatform:
+    """Bindings in the store. Every read is one transaction, every write part of the caller's."""
+
+    name = "local"
+    abilities = Abilities(transactional=True)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def agents(self, account: str, query: str, after: str, limit: int) -> Page[AgentEntry]:
+        def work(tx: Transaction) -> Page[AgentEntry]:
+            found = tx.all(
+                "agents_page", account=account, query=_like(query), after=after, limit=limit + 1
+            )
+            entries = [AgentEntry(_agent(row), row["numbers"]) for row in found[:limit]]
+            return Page(tuple(entries), entries[-1].agent.agent if len(found) > limit else "")
+
+        return await self._store.read(work)
+
+    async def numbers(
+        self, account: str, only: NumberFilter, after: str, limit: int
+    ) -> Page[OwnedNumber]:
+        def work(tx: Transaction) -> Page[OwnedNumber]:
+            narrow = asdict(only) | {"query": _like(only.query)}
+            query = "numbers_page_of_agent" if only.agent else "numbers_page"
+            if not only.agent:
+                narrow.pop("agent")
+            found = tx.all(query, account=account, after=after, limit=limit + 1, **narrow)
+            owned = [_owned(tx, account, row) for row in found[:limit]]
+            return Page(tuple(owned), owned[-1].number if len(found) > limit else "")
+
+        return await self._store.read(work)
+
+    async def pathways(self, account: str, query: str, after: str, limit: int) -> Page[PathwayInfo]:
+        def work(tx: Transaction) -> Page[PathwayInfo]:
+            found = tx.all(
+                "pathways_page", account=account, query=_like(query), after=after, limit=limit + 1
+            )
+            infos = [_pathway(tx, account, row) for row in found[:limit]]
+            return Page(tuple(infos), infos[-1].pathway_id if len(found) > limit else "")
+
+        return await self._store.read(work)
+
+    async def pathway(self, account: str, pathway_id: str) -> PathwayInfo | None:
+        return await self._store.read(lambda tx: find_pathway(tx, account, pathway_id))
+
+    async def agent(self, account: str, agent: str) -> AgentEntry | None:
+        """One agent with the count of its numbers, or None."""
+
+        def work(tx: Transaction) -> AgentEntry | None:
+            row = tx.one("agent_get", account=account, agent=agent)
+            if row is None:
+                return None
+            count = tx.one("agent_count", account=account, agent=agent)
+            return AgentEntry(_agent(row), count["numbers"] if count else 0)
+
+        return await self._store.read(work)
+
+    async def number(self, account: str, number: str) -> OwnedNumber | None:
+        return await self._store.read(lambda tx: find_number(tx, account, number))
+
+    async def nearest(self, account: str, number: str) -> list[str]:
+        return await self._store.read(lambda tx: _nearest(tx, account, number))
+
+    async def observe(self, account: str, asked: Asked) -> Observed:
+        return await self._store.read(lambda tx: self.observe_in(tx, account, asked))
+
+    def observe_in(self, tx: Transaction, account: str, asked: Asked) -> Observed:
+        """Everything a decision about this request rests on, as it is in this transaction."""
+        names = set(asked.agents) | {r.back.agent for r in asked.restore if r.back.agent}
+        rows = [tx.one("agent_get", account=account, agent=name) for name in sorted(names)]
+        agents = {row["agent"]: _agent(row) for row in rows if row is not None}
+        by_slug = _by_slug(tx, account, asked.slugs)
+        wanted = {*asked.numbers, *by_slug.values(), *(r.number for r in asked.restore)}
+        shaped = sorted(text for text in wanted if numbers.is_canonical(text))
+        found = {text: find_number(tx, account, text) for text in shaped}
+        missing = [text for text, owned in found.items() if owned is None]
+        wanted_pathways = {asked.pathway.pathway_id, *(r.back.pathway.pathway_id for r in asked.restore)}
+        infos = [find_pathway(tx, account, name) for name in sorted(wanted_pathways - {""})]
+        return Observed(
+            agents=agents,
+            numbers={text: owned for text, owned in found.items() if owned is not None},
+            by_slug=by_slug,
+            nearest={text: _nearest(tx, account, text) for text in missing[:_LOOK_ALIKES]},
+            serves={name: _serves(tx, account, name) for name in agents},
+            providers=frozenset(r["provider"] for r in tx.all("providers", account=account)),
+            pathways={info.pathway_id: info for info in infos if info is not None},
+            pathways_recorded=tx.one("pathway_any", account=account) is not None,
+            empty=tx.one("number_any", account=account) is None,
+        )
+
+    def write_in(
+        self, tx: Transaction, account: str, at: str, changes: Sequence[Change]
+    ) -> list[OwnedNumber]:
+        for change in changes:
+            _write(tx, account, at, change)
+        touched = {side.agent for c in changes for side in (c.before, c.after) if side.agent}
+        for agent in sorted(touched):
+            tx.run("agent_touch", account=account, agent=agent, at=at)
+        back = [find_number(tx, account, change.number) for change in changes]
+        return [owned for owned in back if owned is not None]
+
+
+def _write(tx: Transaction, account: str, at: str, change: Change) -> None:
+    before, after = change.before, change.after
+    key = {"account": account, "number": change.number, "direction": change.direction}
+    if before.agent and before.agent == after.agent:
+        tx.run("binding_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
+    else:
+        if before.agent:
+            tx.run("binding_remove", **key, agent=before.agent)
+        if after.agent:
+            tx.run("binding_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
+    tx.run(f"number_bump_{change.direction}", account=account, number=change.number, at=at)
+
+
+def find_number(tx: Transaction, account: str, number: str) -> OwnedNumber | None:
+    """A number of the account with its bindings, or None where the account has no such number."""
+    row = tx.one("number_get", account=account, number=number)
+    return None if row is None else _owned(tx, account, row)
+
+
+def find_pathway(tx: Transaction, account: str, pathway_id: str) -> PathwayInfo | None:
+    """A recorded pathway with versions and nodes, or None."""
+    row = tx.one("pathway_get", account=account, pathway_id=pathway_id)
+    return None if row is None else _pathway(tx, account, row)
+
+
+def _agent(row: Row) -> Agent:
+    return Agent(
+        agent=row["agent"],
+        name=row["name"],
+        direction=cast(Direction, row["direction"]),
+        pathway_id=row["pathway_id"],
+        user_id=row["user_id"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _owned(tx: Transaction, account: str, row: Row) -> OwnedNumber:
+    bound = tx.all("bindings_of", account=account, number=row["number"])
+    return OwnedNumber(
+        number=row["number"],
+        platform="local",
+        provider=row["provider"],
+        label=row["label"],
+        purpose=row["purpose"],
+        tags=tuple(json.loads(row["tags"])),
+        slug=row["slug"],
+        bindings=tuple(_binding(b) for b in bound),
+        versions={"inbound": row["inbound_version"], "outbound": row["outbound_version"]},
+    )
+
+
+def _binding(row: Row) -> Binding:
+    pathway = Pathway(row["pathway_id"], row["pathway_version"], row["start_node_id"])
+    return Binding(row["number"], cast(Direction, row["direction"]), row["agent"], pathway, row["attached_at"])
+
+
+def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
+    versions = tx.all("pathway_versions", account=account, pathway_id=row["pathway_id"])
+    return PathwayInfo(
+        platform="local",
+        pathway_id=row["pathway_id"],
+        name=row["name"],
+        versions=tuple(PathwayVersion(v["version"], tuple(json.loads(v["nodes"]))) for v in versions),
+    )
+
+
+def _serves(tx: Transaction, account: str, agent: str) -> frozenset[str]:
+    kinds = (("TEST", "agent_serves_test"), ("PRODUCTION", "agent_serves_production"))
+    return frozenset(
+        kind for kind, query in kinds if tx.one(query, account=account, agent=agent) is not None
+    )
+
+
+def _by_slug(tx: Transaction, account: str, slugs: Iterable[str]) -> dict[str, str]:
+    rows = {slug: tx.one("number_by_slug", account=account, slug=slug) for slug in slugs}
+    return {slug: row["number"] for slug, row in rows.items() if row is not None}
+
+
+def _nearest(tx: Transaction, account: str, number: str) -> list[str]:
+    """Owned numbers one edit away; looked up by key, so it costs the same at any inventory size."""
+    close = (n for n in numbers.neighbours(number) if tx.one("number_get", account=account, number=n))
+    return [found for found, _ in zip(close, range(3), strict=False)]
+
+
+def _like(query: str) -> str:
+    """A LIKE pattern for text that contains `query`, its own wildcards taken literally."""
+    if not query:
+        return ""
+    literal = query.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{literal}%"

@@ -1,0 +1,192 @@
+"""From a stored plan to the answer a caller reads: status, outcome of each number, next step."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cordboard import facts
+from cordboard.answers import (
+    ApproveShape,
+    ChangeResult,
+    ChangeShape,
+    CountsShape,
+    GuardShape,
+    SideShape,
+    Status,
+)
+from cordboard.plan import Change, Draft, Side
+from cordboard.stores.plans import PlanRecord
+
+SHOWN_CHANGES = 25
+_PROBLEMS_FIRST = ("unknown", "not_applied", "planned", "applied", "unchanged")
+_OUTCOME = {"open": "planned", "approved": "planned", "applied": "applied"}
+
+
+def status_of(record: PlanRecord, now: str) -> Status:
+    """The status of a stored plan at this moment."""
+    if record.expired(now):
+        return "plan_rejected"
+    if record.state == "open":
+        return "confirmation_required" if record.plan.level == "plan" else "awaiting_approval"
+    if record.state in ("declined", "stale", "expired"):
+        return "plan_rejected"
+    return record.state  # type: ignore[return-value]  # approved, applied, discarded
+
+
+def side_shape(side: Side) -> SideShape:
+    """A side of a change as the answer shows it."""
+    return SideShape(**side.as_json())
+
+
+def _shape(change: Change, outcome: str) -> ChangeShape:
+    return ChangeShape(
+        number=change.number,
+        direction=change.direction,
+        before=side_shape(change.before),
+        after=side_shape(change.after),
+        outcome=outcome,
+        detail=change.detail,
+    )
+
+
+def all_changes(draft: Draft, outcome: str) -> list[ChangeShape]:
+    """Every number of a draft, problems first, those left alone last."""
+    shapes = [_shape(c, outcome) for c in draft.changes]
+    shapes += [_shape(c, "unchanged") for c in draft.unchanged]
+    return sorted(shapes, key=lambda s: _PROBLEMS_FIRST.index(s.outcome))
+
+
+def _counts(shapes: Sequence[ChangeShape]) -> CountsShape:
+    found = [s.outcome for s in shapes]
+    return CountsShape(**{name: found.count(name) for name in set(found)})
+
+
+@dataclass(frozen=True)
+class Results:
+    """Builds answers. `database` is the store's place where it is not the default, else ""."""
+
+    database: str = ""
+
+    def command(self, plan_id: str) -> str:
+        """The command that approves a plan at a terminal of this machine."""
+        carried = f"CORDBOARD_DATABASE={shlex.quote(self.database)} " if self.database else ""
+        return f"{carried}cordboard approve {plan_id}"
+
+    def of(
+        self,
+        record: PlanRecord,
+        now: str,
+        *,
+        status: Status | None = None,
+        note: str = "",
+        every: bool = False,
+    ) -> ChangeResult:
+        """The answer for a stored plan; `status` and `note` where the call itself says more.
+
+        `every`: show all changes, not the first 25 (the plan's resource does).
+        """
+        plan = record.plan
+        told = status or status_of(record, now)
+        settled = "not_applied" if record.expired(now) else _OUTCOME.get(record.state, "not_applied")
+        shapes = all_changes(plan.draft, settled)
+        return ChangeResult(
+            status=told,
+            message=" ".join(s for s in (note, self._message(record, told, now)) if s),
+            plan_id=plan.plan_id,
+            action=plan.action,
+            changes=shapes if every else shapes[:SHOWN_CHANGES],
+            counts=_counts(shapes),
+            warnings=list(plan.draft.warnings),
+            guard=GuardShape(
+                required=plan.level, used=record.used, by=record.closed_by if record.used else "", why=plan.why
+            ),
+            approve=self._approve(record, told),
+        )
+
+    def no_change(self, action: str, draft: Draft) -> ChangeResult:
+        """Everything is as asked already; no plan was needed."""
+        shapes = all_changes(draft, "unchanged")
+        return ChangeResult(
+            status="no_change",
+            message="Nothing to do: all of it is so already. No plan was made.",
+            plan_id="",
+            action=action,
+            changes=shapes[:SHOWN_CHANGES],
+            counts=_counts(shapes),
+            warnings=list(draft.warnings),
+            guard=GuardShape(why="nothing would change"),
+            approve=ApproveShape(),
+        )
+
+    def bare(self, status: Status, message: str, *, plan_id: str = "", action: str = "") -> ChangeResult:
+        """An answer without changes: a freeze, or an undo that is refused."""
+        return ChangeResult(
+            status=status,
+            message=message,
+            plan_id=plan_id,
+            action=action,
+            changes=[],
+            counts=CountsShape(),
+            warnings=[],
+            guard=GuardShape(),
+            approve=ApproveShape(),
+        )
+
+    def _approve(self, record: PlanRecord, status: Status) -> ApproveShape:
+        waits = record.state in ("open", "approved") and status != "plan_rejected"
+        if not waits:
+            return ApproveShape()
+        expires = record.plan.expires_at
+        if status in ("confirmation_required", "approved"):
+            return ApproveShape(how="apply_plan", expires_at=expires)
+        return ApproveShape(how="terminal", command=self.command(record.plan_id), expires_at=expires)
+
+    def _message(self, record: PlanRecord, status: Status, now: str) -> str:
+        plan = record.plan
+        what = facts.headline(plan)
+        more = _more(plan.draft)
+        until = plan.expires_at
+        if status == "confirmation_required":
+            return (
+                f"Nothing has changed yet. The plan is to {what}.{more} Show it to the user; if they "
+                f"agree, call apply_plan with plan_id {plan.plan_id} before {until}."
+            )
+        if status == "awaiting_approval":
+            return (
+                f"Nothing has changed yet. The plan is to {what}.{more} A person must approve it "
+                f"({plan.why}). Tell the user to run `{self.command(plan.plan_id)}` at a terminal before "
+                f"{until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
+            )
+        if status == "approved":
+            return f"Approved, not applied yet: call apply_plan with plan_id {plan.plan_id} to {what}."
+        if status == "applied":
+            return (
+                f"Done and read back: {what}.{more} Approved by {record.closed_by}, level {record.used}. "
+                f"undo_plan with plan_id {plan.plan_id} reverses it."
+            )
+        if status == "not_confirmed":
+            return f"Nothing was changed: not confirmed to {what}."
+        if status == "discarded":
+            return f"Plan {plan.plan_id} to {what} is discarded. Nothing was changed."
+        return f"Nothing was changed: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
+
+
+def _why_rejected(record: PlanRecord, now: str) -> str:
+    if record.expired(now) or record.state == "expired":
+        return f"expired at {record.plan.expires_at}. Ask again for a new plan."
+    if record.state == "declined":
+        return f"was declined by {record.closed_by}. Do not repeat it unless the user asks."
+    if record.state == "discarded":
+        return "was discarded. Ask again for a new plan if it is still wanted."
+    return f"is stale, the routing moved meanwhile: {record.closed_why}. Ask again for a new plan."
+
+
+def _more(draft: Draft) -> str:
+    said = f" {len(draft.unchanged)} more are so already." if draft.unchanged else ""
+    if len(draft.changes) + len(draft.unchanged) > SHOWN_CHANGES:
+        said += f" {SHOWN_CHANGES} are shown; the plan's resource lists all."
+    if draft.warnings:
+        said += f" Warnings: {' '.join(draft.warnings)}"
+    return said

@@ -1,0 +1,20 @@
+"""BindingService: the verbs. What tools, REST and the command line call, and nothing beneath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cordboard.service.approving import Approvals
+from cordboard.service.changing import Caller, Changes, Times
+from cordboard.service.looking import Lookups
+
+__all__ = ["Approvals", "BindingService", "Caller", "Changes", "Lookups", "Times"]
+
+
+@dataclass(frozen=True)
+class BindingService:
+    """Everything one account can be asked: to look, to change, to approve."""
+
+    lookups: Lookups
+    changes: Changes
+    approvals: Approvals

@@ -1,0 +1,93 @@
+"""Approvals made outside MCP: by enrolled approvers, at a terminal or on the approvals page."""
+
+from __future__ import annotations
+
+from cordboard import facts, journal
+from cordboard.answers import ChangeResult
+from cordboard.approvers import Approver, Approvers
+from cordboard.clock import Clock, stamp
+from cordboard.engine import Engine
+from cordboard.errors import InvalidArguments, PlanNotFound, ReadOnly
+from cordboard.guard import Guard
+from cordboard.journal import Event
+from cordboard.results import Results
+from cordboard.stores import Store, Transaction, plans
+from cordboard.stores.plans import PlanRecord
+
+
+class Approvals:
+    """Approve, reject, freeze and unfreeze, for people. One account."""
+
+    def __init__(
+        self,
+        store: Store,
+        account: str,
+        approvers: Approvers,
+        guard: Guard,
+        engine: Engine,
+        results: Results,
+        clock: Clock,
+        read_only: bool,
+    ) -> None:
+        self.approvers = approvers
+        self._store, self._account, self._guard, self._engine = store, account, guard, engine
+        self._results, self._clock, self._read_only = results, clock, read_only
+
+    async def waiting(self) -> list[PlanRecord]:
+        """Plans neither settled nor expired, newest first."""
+        now = stamp(self._clock())
+        return await self._store.read(lambda tx: plans.waiting(tx, self._account, now))
+
+    async def newest(self, limit: int = 50) -> list[PlanRecord]:
+        """Plans of any state, newest first."""
+        return await self._store.read(lambda tx: plans.newest(tx, self._account, limit=limit))
+
+    async def find(self, plan_id: str) -> PlanRecord:
+        """A plan by id. Raises: PlanNotFound."""
+        record = await self._store.read(lambda tx: plans.find(tx, self._account, plan_id))
+        if record is None:
+            raise PlanNotFound(f"There is no plan {plan_id} in this store.", "`cordboard plans` lists them.")
+        return record
+
+    async def still_open(self, plan_id: str) -> PlanRecord:
+        """The plan, closed as stale first if the routing moved under it: nobody approves in vain."""
+        return await self._engine.recheck(await self.find(plan_id))
+
+    def text(self, record: PlanRecord) -> str:
+        """The facts a person reads before approving, the same as in the client's question."""
+        return facts.question(record.plan, record.reason)
+
+    async def approve(self, record: PlanRecord, approver: Approver) -> ChangeResult:
+        """Approve a plan, as a verified approver, and apply it at once.
+
+        Raises: NotAllowed (four eyes, policy), Frozen, ReadOnly, StoreUnavailable.
+        """
+        self.writable()
+        clearance = self._guard.by_approver(record, approver)
+        return self._results.of(await self._engine.apply(clearance), stamp(self._clock()))
+
+    async def reject(self, record: PlanRecord, by: str, why: str = "") -> ChangeResult:
+        """Decline a plan for good; of one that is settled already, its result."""
+        self.writable()
+        now = stamp(self._clock())
+        closed = await self._store.write(lambda tx: plans.close(tx, record, "declined", now, by, why))
+        return self._results.of(closed, now)
+
+    async def unfreeze(self, approver: Approver) -> None:
+        """Lift a freeze, as a verified approver. Raises: InvalidArguments when nothing is frozen."""
+        self.writable()
+        now = stamp(self._clock())
+
+        def work(tx: Transaction) -> None:
+            state = tx.one("account_get", account=self._account)
+            if state is None or not state["frozen_at"]:
+                raise InvalidArguments("Nothing is frozen.", "There is nothing to lift.")
+            journal.append(tx, self._account, now, Event("unfrozen", approver.name))
+            tx.run("account_freeze", account=self._account, at="", by="", reason="")
+
+        await self._store.write(work)
+
+    def writable(self) -> None:
+        """Raises: ReadOnly where this process was started read-only."""
+        if self._read_only:
+            raise ReadOnly("This Cordboard is read-only.")

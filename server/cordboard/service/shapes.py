@@ -1,0 +1,106 @@
+"""From nouns to the shapes a listing shows; text from outside is made safe on the way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from cordboard.answers import (
+    AgentShape,
+    BindingShape,
+    NumberShape,
+    PathwayShape,
+    RouteShape,
+    VersionShape,
+)
+from cordboard.binding import Agent, Binding, OwnedNumber, PathwayInfo
+from cordboard.display import shown
+from cordboard.platforms import AgentEntry
+
+EMPTY = "The store is empty: an operator fills it with `cordboard import FILE`."
+
+
+def binding_shape(binding: Binding) -> BindingShape:
+    """A binding; its shape leaves out the pathway fields that say nothing."""
+    return BindingShape(direction=binding.direction, agent=binding.agent, **asdict(binding.pathway))
+
+
+def number_shape(owned: OwnedNumber) -> NumberShape:
+    """A number as list_numbers shows it."""
+    return NumberShape(
+        number=owned.number,
+        platform=owned.platform,
+        provider=owned.provider,
+        label=shown(owned.label),
+        purpose=owned.purpose,
+        tags=[shown(tag) for tag in owned.tags],
+        slug=owned.slug,
+        bindings=[binding_shape(b) for b in owned.bindings],
+    )
+
+
+def agent_shape(entry: AgentEntry) -> AgentShape:
+    """An agent as list_agents shows it."""
+    agent = entry.agent
+    return AgentShape(
+        agent=agent.agent,
+        name=shown(agent.name),
+        platform=agent.platform,
+        direction=agent.direction,
+        numbers=entry.numbers,
+        pathway_id=agent.pathway_id,
+    )
+
+
+def pathway_shape(info: PathwayInfo) -> PathwayShape:
+    """A pathway as list_pathways shows it."""
+    return PathwayShape(
+        platform=info.platform,
+        pathway_id=info.pathway_id,
+        name=shown(info.name),
+        versions=[VersionShape(version=v.version, nodes=list(v.nodes)) for v in info.versions],
+    )
+
+
+def route_shape(binding: Binding, agent: Agent | None) -> RouteShape:
+    """What a call reaches through a binding: the number's own pathway, else the agent's."""
+    own = binding.pathway
+    why = f"attached to {binding.agent}" + (f" since {binding.attached_at}" if binding.attached_at else "")
+    if own.pathway_id:
+        which = f"version {own.pathway_version}" if own.pathway_version else "the newest version"
+        why += f"; this number's own pathway {own.pathway_id}, {which}"
+    elif agent and agent.pathway_id:
+        why += f"; no pathway of its own, so the agent's {agent.pathway_id}"
+    else:
+        why += "; no pathway, the agent's own instructions"
+    return RouteShape(
+        agent=binding.agent,
+        name=shown(agent.name) if agent else "",
+        platform=binding.platform,
+        pathway_id=own.pathway_id or (agent.pathway_id if agent else ""),
+        pathway_version=own.pathway_version,
+        start_node_id=own.start_node_id,
+        why=why,
+    )
+
+
+def route_message(
+    number: str, inbound: list[RouteShape], outbound: list[RouteShape], open_plans: int
+) -> str:
+    """One or two sentences: who answers, who calls, what is still open."""
+    answers = " and ".join(r.agent for r in inbound)
+    said = f"{answers} answers {number} now." if inbound else f"Nobody answers {number} now."
+    if outbound:
+        said += f" It serves outbound calls of {', '.join(r.agent for r in outbound)}."
+    if open_plans:
+        said += f" {open_plans} open plan(s) would change it; see open_plans."
+    return said
+
+
+def listing_message(count: int, noun: str, after: str, narrowed: bool) -> str:
+    """What a listing says in words: how many, whether there are more, what to do when empty."""
+    if not count and not narrowed:
+        return EMPTY
+    said = f"{count} {noun}{'' if count == 1 else 's'}."
+    if after:
+        said += " There are more: call again with next_cursor as cursor and the same arguments."
+    return said

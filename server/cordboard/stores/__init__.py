@@ -1,0 +1,54 @@
+"""What a store is: named statements run in whole transactions.
+
+The statements are SQL text that every engine accepts (`queries.sql`), known by name; a store adds
+only connections, locking and migrations. Nouns are read and written by `plans`, `approvals`,
+`accounts` here and by the local platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+class Transaction(Protocol):
+    """One transaction. Statements are named in `queries.sql`; parameters by keyword."""
+
+    def one(self, query: str, /, **params: Any) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    def all(self, query: str, /, **params: Any) -> list[Row]:
+        """Every row."""
+        ...
+
+    def run(self, query: str, /, **params: Any) -> int:
+        """Run a statement that writes; how many rows it touched."""
+        ...
+
+    def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement that writes once for each row of parameters."""
+        ...
+
+
+class Store(Protocol):
+    """Where everything is kept. Every method raises StoreUnavailable when it cannot be used."""
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one consistent state; it may not write."""
+        ...
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` as one durable transaction, all or nothing; one writer at a time."""
+        ...
+
+    async def facts(self) -> dict[str, str]:
+        """What `cordboard doctor` shows: engine, version, journal mode, schema, place."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

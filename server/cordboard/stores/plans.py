@@ -1,0 +1,200 @@
+"""Plans as rows: saved once, closed once, and found again by id, request or order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from cordboard import journal
+from cordboard.journal import Event
+from cordboard.plan import Change, Plan, digest, load, request_key
+from cordboard.stores import Row, Transaction
+
+State = Literal["open", "approved", "applied", "declined", "stale", "expired", "discarded"]
+NEWEST = 1 << 62
+"""Above every ordinal: where a listing of plans, newest first, begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A stored plan and what became of it. `reason` is the requester's, newest, unquoted."""
+
+    plan: Plan
+    state: State
+    ordinal: int
+    hash: str
+    reason: str = ""
+    closed_at: str = ""
+    closed_by: str = ""
+    closed_why: str = ""
+    used: str = ""
+    undoes: str = ""
+    undone_by: str = ""
+
+    @property
+    def plan_id(self) -> str:
+        return self.plan.plan_id
+
+    def expired(self, now: str) -> bool:
+        """Whether it is still unsettled although its time is over."""
+        return self.state in ("open", "approved") and self.plan.expires_at <= now
+
+
+def _record(row: Row) -> PlanRecord:
+    return PlanRecord(
+        plan=load(json.loads(row["body"])),
+        state=cast(State, row["state"]),
+        ordinal=row["ordinal"],
+        # Of the text as it is now: an edited body no longer fits the approval's hash.
+        hash=digest(row["body"].encode()),
+        reason=row["reason"],
+        closed_at=row["closed_at"],
+        closed_by=row["closed_by"],
+        closed_why=row["closed_why"],
+        used=row["used"],
+        undoes=row["undoes"],
+        undone_by=row["undone_by"],
+    )
+
+
+def find(tx: Transaction, account: str, plan_id: str) -> PlanRecord | None:
+    """The plan of that id, or None."""
+    row = tx.one("plan_get", account=account, plan_id=plan_id)
+    return None if row is None else _record(row)
+
+
+def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
+    """Store a new plan; or, while one for the same request is open, show the new reason there."""
+    key = request_key(plan)
+    row = tx.one("plan_open", account=plan.account, request_key=key)
+    if row is not None:
+        record = _record(row)
+        if not record.expired(plan.created_at):
+            if record.reason != reason:
+                tx.run("plan_set_reason", account=plan.account, plan_id=record.plan_id, reason=reason)
+            return replace(record, reason=reason)
+        close(tx, record, "expired", plan.created_at, "", f"it expired at {record.plan.expires_at}")
+    return _add(tx, plan, key, reason)
+
+
+def find_again(tx: Transaction, record: PlanRecord) -> PlanRecord:
+    """The record as it is now; it was there a moment ago in this transaction."""
+    found = find(tx, record.plan.account, record.plan_id)
+    assert found is not None
+    return found
+
+
+def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
+    body = plan.body()
+    hashed = digest(body)
+    data = {
+        "action": plan.action,
+        "level": plan.level,
+        "expires_at": plan.expires_at,
+        "reason": reason,
+        "changes": changes_json(plan.draft.changes),
+    }
+    event = Event("planned", plan.principal, plan.plan_id, hashed, data)
+    ordinal = journal.append(tx, plan.account, plan.created_at, event)
+    tx.run(
+        "plan_add",
+        account=plan.account,
+        plan_id=plan.plan_id,
+        ordinal=ordinal,
+        principal=plan.principal,
+        request_key=key,
+        body=body.decode(),
+        hash=hashed,
+        reason=reason,
+        expires_at=plan.expires_at,
+        undoes=plan.asked.undoes,
+    )
+    rows = [
+        {
+            "account": plan.account,
+            "ordinal": ordinal,
+            "position": position,
+            "plan_id": plan.plan_id,
+            "number": change.number,
+            "direction": change.direction,
+            "before_agent": change.before.agent,
+            "after_agent": change.after.agent,
+        }
+        for position, change in enumerate(plan.draft.changes)
+    ]
+    tx.many("plan_change_add", rows)
+    return PlanRecord(plan, "open", ordinal, hashed, reason, undoes=plan.asked.undoes)
+
+
+def changes_json(changes: Sequence[Change]) -> list[dict[str, object]]:
+    """What the journal keeps of changes: number, before, after."""
+    return [
+        {"number": c.number, "before": c.before.as_json(), "after": c.after.as_json()} for c in changes
+    ]
+
+
+def close(
+    tx: Transaction, record: PlanRecord, state: State, at: str, by: str, why: str = "", used: str = ""
+) -> PlanRecord:
+    """Settle an open plan for good and journal it. A plan already settled stays as it is."""
+    plan = record.plan
+    touched = tx.run(
+        "plan_close",
+        account=plan.account,
+        plan_id=plan.plan_id,
+        state=state,
+        at=at,
+        by=by,
+        why=why,
+        used=used,
+    )
+    if touched:
+        data: dict[str, object] = {"why": why} if why else {}
+        if state == "applied":
+            data = {"level": used, "changes": changes_json(plan.draft.changes)}
+        journal.append(tx, plan.account, at, Event(state, by, plan.plan_id, record.hash, data))
+    return find_again(tx, record)
+
+
+def mark_applied(tx: Transaction, record: PlanRecord, versions: Sequence[int]) -> None:
+    """Keep each number's version as this plan left it: what its undo must find."""
+    tx.many(
+        "plan_change_done",
+        [
+            {
+                "account": record.plan.account,
+                "ordinal": record.ordinal,
+                "position": position,
+                "version": version,
+            }
+            for position, version in enumerate(versions)
+        ],
+    )
+    if record.undoes:
+        tx.run(
+            "plan_undone",
+            account=record.plan.account,
+            plan_id=record.undoes,
+            undone_by=record.plan_id,
+        )
+
+
+def versions_left(tx: Transaction, record: PlanRecord) -> list[int]:
+    """The version each change of an applied plan left its number with, in order."""
+    rows = tx.all("plan_changes_of", account=record.plan.account, ordinal=record.ordinal)
+    return [row["version"] for row in rows]
+
+
+def waiting(
+    tx: Transaction, account: str, now: str, before: int = NEWEST, limit: int = 100
+) -> list[PlanRecord]:
+    """Plans neither settled nor expired, newest first."""
+    rows = tx.all("plans_waiting", account=account, now=now, before=before, limit=limit)
+    return [_record(row) for row in rows]
+
+
+def newest(tx: Transaction, account: str, before: int = NEWEST, limit: int = 100) -> list[PlanRecord]:
+    """Plans of any state, newest first."""
+    return [_record(r) for r in tx.all("plans_newest", account=account, before=before, limit=limit)]

@@ -1,0 +1,279 @@
+-- Every statement, by name. One portable text: parameters are :name, no engine's own functions.
+
+-- name: account_lock
+INSERT INTO account (account, seq, head) VALUES (:account, 0, :head)
+ON CONFLICT (account) DO UPDATE SET seq = account.seq;
+
+-- name: account_get
+SELECT seq, head, frozen_at, frozen_by, frozen_reason FROM account WHERE account = :account;
+
+-- name: account_advance
+UPDATE account SET seq = :seq, head = :head WHERE account = :account;
+
+-- name: account_freeze
+UPDATE account SET frozen_at = :at, frozen_by = :by, frozen_reason = :reason WHERE account = :account;
+
+-- name: accounts
+SELECT account FROM account ORDER BY account;
+
+-- name: journal_add
+INSERT INTO journal (account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash)
+VALUES (:account, :seq, :at, :event, :plan_id, :principal, :plan_hash, :data, :prev, :hash);
+
+-- name: journal_page
+SELECT account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash
+FROM journal WHERE account = :account AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: journal_newest
+SELECT account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash
+FROM journal WHERE account = :account AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: providers
+SELECT provider FROM provider WHERE account = :account ORDER BY provider;
+
+-- name: provider_add
+INSERT INTO provider (account, provider) VALUES (:account, :provider)
+ON CONFLICT (account, provider) DO NOTHING;
+
+-- name: agent_get
+SELECT agent, name, direction, pathway_id, user_id, created_at, updated_at
+FROM agent WHERE account = :account AND agent = :agent;
+
+-- name: agents_page
+SELECT a.agent, a.name, a.direction, a.pathway_id, a.user_id, a.created_at, a.updated_at,
+       (SELECT count(*) FROM binding b WHERE b.account = a.account AND b.agent = a.agent) AS numbers
+FROM agent a
+WHERE a.account = :account AND a.agent > :after
+  AND (:query = '' OR lower(a.agent) LIKE :query ESCAPE '\' OR lower(a.name) LIKE :query ESCAPE '\')
+ORDER BY a.agent LIMIT :limit;
+
+-- name: agent_put
+INSERT INTO agent (account, agent, name, direction, pathway_id, user_id, created_at, updated_at)
+VALUES (:account, :agent, :name, :direction, :pathway_id, :user_id, :at, :at)
+ON CONFLICT (account, agent) DO UPDATE
+SET name = excluded.name, direction = excluded.direction, pathway_id = excluded.pathway_id,
+    updated_at = excluded.updated_at;
+
+-- name: agent_touch
+UPDATE agent SET updated_at = :at WHERE account = :account AND agent = :agent;
+
+-- name: agent_bound
+SELECT 1 AS found FROM binding WHERE account = :account AND agent = :agent LIMIT 1;
+
+-- name: agent_serves_test
+SELECT 1 AS found FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
+WHERE b.account = :account AND b.agent = :agent AND n.purpose = 'TEST' LIMIT 1;
+
+-- name: agent_serves_production
+SELECT 1 AS found FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
+WHERE b.account = :account AND b.agent = :agent AND n.purpose <> 'TEST' LIMIT 1;
+
+-- name: number_get
+SELECT number, id, provider, label, purpose, tags, slug, channels, updated_at, inbound_version,
+       outbound_version
+FROM number WHERE account = :account AND number = :number;
+
+-- name: number_by_slug
+SELECT number FROM number WHERE account = :account AND slug = :slug;
+
+-- name: number_any
+SELECT 1 AS found FROM number WHERE account = :account LIMIT 1;
+
+-- name: number_count
+SELECT count(*) AS found FROM number WHERE account = :account;
+
+-- name: number_last_id
+SELECT max(id) AS id FROM number WHERE account = :account;
+
+-- name: numbers_page
+SELECT n.number, n.provider, n.label, n.purpose, n.tags, n.slug, n.inbound_version, n.outbound_version
+FROM number n
+WHERE n.account = :account AND n.number > :after
+  AND (:provider = '' OR n.provider = :provider)
+  AND (:query = '' OR n.number LIKE :query ESCAPE '\' OR lower(n.label) LIKE :query ESCAPE '\')
+  AND (:state = 'any' OR (:state = 'attached') = EXISTS (
+        SELECT 1 FROM binding b
+        WHERE b.account = n.account AND b.number = n.number AND b.direction = 'inbound'))
+ORDER BY n.number LIMIT :limit;
+
+-- name: numbers_page_of_agent
+SELECT n.number, n.provider, n.label, n.purpose, n.tags, n.slug, n.inbound_version, n.outbound_version
+FROM binding h JOIN number n ON n.account = h.account AND n.number = h.number
+WHERE h.account = :account AND h.agent = :agent AND h.number > :after
+  AND (:provider = '' OR n.provider = :provider)
+  AND (:query = '' OR n.number LIKE :query ESCAPE '\' OR lower(n.label) LIKE :query ESCAPE '\')
+  AND (:state = 'any' OR (:state = 'attached') = EXISTS (
+        SELECT 1 FROM binding b
+        WHERE b.account = n.account AND b.number = n.number AND b.direction = 'inbound'))
+ORDER BY h.number LIMIT :limit;
+
+-- name: number_put
+INSERT INTO number (account, number, id, provider, label, purpose, tags, slug, updated_at)
+VALUES (:account, :number, :id, :provider, :label, :purpose, :tags, :slug, :at)
+ON CONFLICT (account, number) DO UPDATE
+SET provider = excluded.provider, label = excluded.label, purpose = excluded.purpose,
+    tags = excluded.tags, slug = excluded.slug, updated_at = excluded.updated_at;
+
+-- name: number_bump_inbound
+UPDATE number SET inbound_version = inbound_version + 1, updated_at = :at
+WHERE account = :account AND number = :number;
+
+-- name: number_bump_outbound
+UPDATE number SET outbound_version = outbound_version + 1, updated_at = :at
+WHERE account = :account AND number = :number;
+
+-- name: bindings_of
+SELECT number, direction, agent, pathway_id, pathway_version, start_node_id, attached_at
+FROM binding WHERE account = :account AND number = :number ORDER BY direction, agent;
+
+-- name: binding_add
+INSERT INTO binding (account, number, direction, agent, pathway_id, pathway_version, start_node_id,
+                     attached_at)
+VALUES (:account, :number, :direction, :agent, :pathway_id, :pathway_version, :start_node_id, :at);
+
+-- name: binding_set_pathway
+UPDATE binding SET pathway_id = :pathway_id, pathway_version = :pathway_version,
+                   start_node_id = :start_node_id
+WHERE account = :account AND number = :number AND direction = :direction AND agent = :agent;
+
+-- name: binding_remove
+DELETE FROM binding
+WHERE account = :account AND number = :number AND direction = :direction AND agent = :agent;
+
+-- name: pathway_any
+SELECT 1 AS found FROM pathway WHERE account = :account LIMIT 1;
+
+-- name: pathway_get
+SELECT pathway_id, name FROM pathway WHERE account = :account AND pathway_id = :pathway_id;
+
+-- name: pathway_versions
+SELECT version, nodes FROM pathway_version
+WHERE account = :account AND pathway_id = :pathway_id ORDER BY version;
+
+-- name: pathways_page
+SELECT pathway_id, name FROM pathway
+WHERE account = :account AND pathway_id > :after
+  AND (:query = '' OR lower(pathway_id) LIKE :query ESCAPE '\' OR lower(name) LIKE :query ESCAPE '\')
+ORDER BY pathway_id LIMIT :limit;
+
+-- name: pathway_put
+INSERT INTO pathway (account, pathway_id, name) VALUES (:account, :pathway_id, :name)
+ON CONFLICT (account, pathway_id) DO UPDATE SET name = excluded.name;
+
+-- name: pathway_version_put
+INSERT INTO pathway_version (account, pathway_id, version, nodes)
+VALUES (:account, :pathway_id, :version, :nodes)
+ON CONFLICT (account, pathway_id, version) DO UPDATE SET nodes = excluded.nodes;
+
+-- name: plan_add
+INSERT INTO plan (account, plan_id, ordinal, principal, request_key, state, body, hash, reason,
+                  expires_at, undoes)
+VALUES (:account, :plan_id, :ordinal, :principal, :request_key, 'open', :body, :hash, :reason,
+        :expires_at, :undoes);
+
+-- name: plan_get
+SELECT * FROM plan WHERE account = :account AND plan_id = :plan_id;
+
+-- name: plan_open
+SELECT * FROM plan WHERE account = :account AND request_key = :request_key AND state = 'open';
+
+-- name: plan_set_reason
+UPDATE plan SET reason = :reason WHERE account = :account AND plan_id = :plan_id;
+
+-- name: plan_approve
+UPDATE plan SET state = 'approved' WHERE account = :account AND plan_id = :plan_id AND state = 'open';
+
+-- name: plan_close
+UPDATE plan SET state = :state, closed_at = :at, closed_by = :by, closed_why = :why, used = :used
+WHERE account = :account AND plan_id = :plan_id AND state IN ('open', 'approved');
+
+-- name: plan_undone
+UPDATE plan SET undone_by = :undone_by WHERE account = :account AND plan_id = :plan_id;
+
+-- name: plans_waiting
+SELECT * FROM plan
+WHERE account = :account AND state IN ('open', 'approved') AND expires_at > :now AND ordinal < :before
+ORDER BY ordinal DESC LIMIT :limit;
+
+-- name: plans_newest
+SELECT * FROM plan WHERE account = :account AND ordinal < :before ORDER BY ordinal DESC LIMIT :limit;
+
+-- name: plan_change_add
+INSERT INTO plan_change (account, ordinal, position, plan_id, number, direction, before_agent,
+                         after_agent)
+VALUES (:account, :ordinal, :position, :plan_id, :number, :direction, :before_agent, :after_agent);
+
+-- name: plan_change_done
+UPDATE plan_change SET version = :version
+WHERE account = :account AND ordinal = :ordinal AND position = :position;
+
+-- name: plan_changes_of
+SELECT * FROM plan_change WHERE account = :account AND ordinal = :ordinal ORDER BY position;
+
+-- name: changes_page
+SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
+WHERE c.account = :account AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
+ORDER BY c.ordinal DESC, c.position LIMIT :limit;
+
+-- name: changes_page_of_number
+SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
+WHERE c.account = :account AND c.number = :number
+  AND (:agent = '' OR c.before_agent = :agent OR c.after_agent = :agent)
+  AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
+ORDER BY c.ordinal DESC, c.position LIMIT :limit;
+
+-- name: changes_page_of_agent
+SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
+WHERE c.account = :account AND (c.before_agent = :agent OR c.after_agent = :agent)
+  AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
+ORDER BY c.ordinal DESC, c.position LIMIT :limit;
+
+-- name: plans_open_on_number
+SELECT DISTINCT p.plan_id, p.ordinal FROM plan_change c
+JOIN plan p ON p.account = c.account AND p.plan_id = c.plan_id
+WHERE c.account = :account AND c.number = :number AND p.state IN ('open', 'approved')
+  AND p.expires_at > :now
+ORDER BY p.ordinal DESC LIMIT 20;
+
+-- name: approval_add
+INSERT INTO approval (account, approval_id, plan_id, plan_hash, requester, approver, level, at, expires_at)
+VALUES (:account, :approval_id, :plan_id, :plan_hash, :requester, :approver, :level, :at, :expires_at);
+
+-- name: approval_of_plan
+SELECT * FROM approval
+WHERE account = :account AND plan_id = :plan_id AND used_at = '' ORDER BY at DESC LIMIT 1;
+
+-- name: approval_use
+UPDATE approval SET used_at = :at
+WHERE account = :account AND approval_id = :approval_id AND plan_id = :plan_id
+  AND plan_hash = :plan_hash AND requester = :requester AND level = :level
+  AND used_at = '' AND expires_at > :at;
+
+-- name: approvers
+SELECT name, principal, passphrase, added_at, added_by, failures, failed_at
+FROM approver WHERE account = :account ORDER BY name;
+
+-- name: approver_get
+SELECT name, principal, passphrase, added_at, added_by, failures, failed_at
+FROM approver WHERE account = :account AND name = :name;
+
+-- name: approver_add
+INSERT INTO approver (account, name, principal, passphrase, added_at, added_by)
+VALUES (:account, :name, :principal, :passphrase, :at, :by);
+
+-- name: approver_remove
+DELETE FROM approver WHERE account = :account AND name = :name;
+
+-- name: approver_failed
+UPDATE approver SET failures = :failures, failed_at = :at WHERE account = :account AND name = :name;
+
+-- name: spent_add
+INSERT INTO spent (account, principal, at, plan_id, numbers)
+VALUES (:account, :principal, :at, :plan_id, :numbers);
+
+-- name: spent_since
+SELECT coalesce(sum(numbers), 0) AS numbers FROM spent
+WHERE account = :account AND principal = :principal AND at > :since;
+
+-- name: agent_count
+SELECT count(*) AS numbers FROM binding WHERE account = :account AND agent = :agent;

@@ -1,0 +1,42 @@
+"""Arguments that several tools share: one wording, one pattern, one place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, WithJsonSchema
+
+from cordboard.binding import AGENT_PATTERN, SLUG_PATTERN
+from cordboard.number import PATTERN
+
+_ID = "^[A-Za-z0-9._-]{1,100}$"
+
+AgentId = Annotated[str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")]
+# The pattern is published, and checked by the service: so that a whole batch is looked at, every
+# bad number gets its reason, and the code is INVALID_NUMBER_FORMAT.
+Number = Annotated[str, WithJsonSchema({"type": "string", "pattern": PATTERN})]
+Numbers = Annotated[list[Number], Field(min_length=1, max_length=100, description="E.164 numbers")]
+SomeNumbers = Annotated[list[Number], Field(max_length=100, description="E.164 numbers")]
+Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
+SomeSlugs = Annotated[
+    list[Slug], Field(max_length=100, description="or slugs from list_numbers, instead of numbers")
+]
+Reason = Annotated[str, Field(max_length=500, description="why, for the approver")]
+PlanId = Annotated[str, Field(pattern="^plan_[0-9a-f]{24}$", description="plan_ and 24 hex digits")]
+PathwayId = Annotated[str, Field(pattern=_ID, description="from list_pathways")]
+Limit = Annotated[int, Field(ge=1, le=200)]
+Cursor = Annotated[str, Field(max_length=500, description="next_cursor of the last page")]
+Query = Annotated[str, Field(max_length=100, description="text to find")]
+
+
+def optional(pattern: str) -> str:
+    """A pattern that also takes the empty text, which means: not given."""
+    return f"^({pattern.removeprefix('^').removesuffix('$')})?$"
+
+
+AgentFilter = Annotated[str, Field(pattern=optional(AGENT_PATTERN), description="platform:id")]
+NumberFilter = Annotated[str, WithJsonSchema({"type": "string", "pattern": optional(PATTERN)})]
+PathwayFilter = Annotated[
+    str, Field(pattern=optional(_ID), description="only this one, with versions and nodes")
+]
+NodeId = Annotated[str, Field(pattern=optional(_ID), description="node of that version")]
