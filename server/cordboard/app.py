@@ -13,8 +13,8 @@ from cordboard.clock import Clock, system_clock
 from cordboard.config import Settings
 from cordboard.cursors import Cursors
 from cordboard.engine import Engine
-from cordboard.guard import Guard
 from cordboard.errors import StoreUnavailable
+from cordboard.guard import Guard
 from cordboard.keys import KEY_BYTES, load_key
 from cordboard.platforms import Platform
 from cordboard.platforms.local import LocalPlatform

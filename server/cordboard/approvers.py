@@ -52,7 +52,9 @@ class Approvers:
 
         return await self._store.read(work)
 
-    async def enrol(self, name: str, passphrase: str, principal: str, by: Approver | None) -> Approver:
+    async def enrol(
+        self, name: str, passphrase: str, principal: str, by: Approver | None
+    ) -> Approver:
         """Enrol an approver. The first enrols alone; every other needs `by`, one already enrolled.
 
         Raises: InvalidArguments for a bad name or a short passphrase; NotAllowed.
@@ -68,7 +70,9 @@ class Approvers:
         def work(tx: Transaction) -> Approver:
             now = stamp(self._clock())
             if by is None and tx.all("approvers", account=self._account):
-                raise NotAllowed("Somebody is enrolled already; a further approver needs their passphrase.")
+                raise NotAllowed(
+                    "Somebody is enrolled already; a further approver needs their passphrase."
+                )
             if tx.one("approver_get", account=self._account, name=name) is not None:
                 raise InvalidArguments(f"An approver named {name} is enrolled already.")
             added_by = by.name if by else principal
@@ -81,7 +85,9 @@ class Approvers:
                 at=now,
                 by=added_by,
             )
-            journal.append(tx, self._account, now, Event("approver_added", added_by, data={"name": name}))
+            journal.append(
+                tx, self._account, now, Event("approver_added", added_by, data={"name": name})
+            )
             return Approver(name, principal, now, added_by)
 
         return await self._store.write(work)
@@ -93,7 +99,9 @@ class Approvers:
             if not tx.run("approver_remove", account=self._account, name=name):
                 raise InvalidArguments(f"No approver is named {name}.")
             now = stamp(self._clock())
-            journal.append(tx, self._account, now, Event("approver_removed", by.name, data={"name": name}))
+            journal.append(
+                tx, self._account, now, Event("approver_removed", by.name, data={"name": name})
+            )
 
         await self._store.write(work)
 
@@ -132,7 +140,10 @@ class Approvers:
             tx.run("approver_failed", account=self._account, name=name, failures=failures, at=at)
             if failures:
                 journal.append(
-                    tx, self._account, at, Event("passphrase_refused", name, data={"in_a_row": failures})
+                    tx,
+                    self._account,
+                    at,
+                    Event("passphrase_refused", name, data={"in_a_row": failures}),
                 )
 
         return work

@@ -21,14 +21,14 @@ class Cursors:
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.sha256(b"cordboard cursors\0" + key).digest()
 
-    def seal(self, query: Mapping[str, object], after: str) -> str:
+    def seal(self, query: Mapping[str, str], after: str) -> str:
         """A cursor to go on after that key with the same query; "" for "" (the end)."""
         if not after:
             return ""
         tag = self._tag(query, after)
         return base64.urlsafe_b64encode(tag + after.encode()).decode().rstrip("=")
 
-    def open(self, query: Mapping[str, object], cursor: str) -> str:
+    def open(self, query: Mapping[str, str], cursor: str) -> str:
         """The key to go on after; "" for "".
 
         Raises: InvalidArguments for a cursor that was made up, altered, or made for another query.
@@ -44,8 +44,8 @@ class Cursors:
             raise _bad()
         return after
 
-    def _tag(self, query: Mapping[str, object], after: str) -> bytes:
-        text = rfc8785.dumps({"query": dict(query), "after": after})  # type: ignore[dict-item]
+    def _tag(self, query: Mapping[str, str], after: str) -> bytes:
+        text = rfc8785.dumps({"query": dict(query), "after": after})
         return hmac.new(self._key, text, hashlib.sha256).digest()[:_TAG_BYTES]
 
 

@@ -22,7 +22,10 @@ def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 def _invisible(character: str) -> bool:
     if character in "\n\r\t":
         return False
-    return unicodedata.category(character)[0] == "C" or unicodedata.category(character) in ("Zl", "Zp")
+    return unicodedata.category(character)[0] == "C" or unicodedata.category(character) in (
+        "Zl",
+        "Zp",
+    )
 
 
 def quoted(text: str, limit: int = SHOWN_CHARACTERS) -> str:

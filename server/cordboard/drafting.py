@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cordboard import number as numbers
-from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber, PathwayInfo
+from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber
 from cordboard.errors import (
     AgentNotFound,
     DuplicateNumber,
@@ -23,8 +23,8 @@ from cordboard.errors import (
     ProviderNotConfigured,
     refusal,
 )
-from cordboard.binding import Pathway
-from cordboard.plan import Asked, Change, Draft, Image, Observed, Plan, Side, stale
+from cordboard.plan import Asked, Change, Draft, Image, Observed, Outcome, Side
+from cordboard.preconditions import find_pathway, mixing
 
 Decision = Change | Problem
 
@@ -37,7 +37,9 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
     """
     agent = _agents(asked, seen)
     if asked.provider and asked.provider not in seen.providers:
-        raise ProviderNotConfigured(f'Provider "{asked.provider}" is not configured for your account.')
+        raise ProviderNotConfigured(
+            f'Provider "{asked.provider}" is not configured for your account.'
+        )
     warnings, unchecked = _pathway(asked, seen)
     owned, problems, remarks = _owned(asked, seen)
     decide = _DECIDE[asked.action]
@@ -159,7 +161,9 @@ def _not_owned(asked: Asked, text: str, found: OwnedNumber | None, seen: Observe
     near = seen.nearest.get(text, [])
     meant = f" Nearest owned: {', '.join(near)}; not used, ask the user." if near else ""
     hint = " The store is empty: `cordboard import FILE` fills it." if seen.empty else ""
-    return Problem(text, NumberNotFound.code, f"{text} does not belong to this account.{meant}{hint}")
+    return Problem(
+        text, NumberNotFound.code, f"{text} does not belong to this account.{meant}{hint}"
+    )
 
 
 def _side(owned: OwnedNumber, direction: Direction, agent: str) -> Side | None:
@@ -171,11 +175,11 @@ def _side(owned: OwnedNumber, direction: Direction, agent: str) -> Side | None:
 
 
 def _change(owned: OwnedNumber, before: Side, after: Side, detail: str = "") -> Change:
-    outcome = "unchanged" if before == after else "planned"
+    outcome: Outcome = "unchanged" if before == after else "planned"
     return Change(owned.number, before, after, Image.of(owned, before.direction), detail, outcome)
 
 
-def _attach(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+def _attach(_: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     way = agent.direction
     mine = _side(owned, way, agent.agent)
     if mine is not None:
@@ -206,10 +210,12 @@ def _not_held_by(agent: str, owned: OwnedNumber, way: Direction) -> Problem:
     if way == "inbound" and holders:
         why = f"{owned.number} is attached to {holders[0]}, not to {agent}."
         return Problem(owned.number, NumberAttachedElsewhere.code, why)
-    return Problem(owned.number, NumberNotAttached.code, f"{owned.number} is not attached to {agent}.")
+    return Problem(
+        owned.number, NumberNotAttached.code, f"{owned.number} is not attached to {agent}."
+    )
 
 
-def _detach(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
+def _detach(_: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     way = agent.direction
     mine = _side(owned, way, agent.agent)
     if mine is not None:
@@ -233,58 +239,6 @@ _DECIDE: dict[str, Callable[[Asked, Agent, OwnedNumber], Decision]] = {
     "set_pathway": _set_pathway,
     "clear_pathway": _set_pathway,
 }
-
-
-def mixing(changes: tuple[Change, ...], seen: Observed) -> list[str]:
-    """Agents that would serve TEST and PRODUCTION numbers at once (UnleashX, "Number Purpose")."""
-    gains: dict[str, set[str]] = {}
-    for change in changes:
-        if change.after.agent and change.after.agent != change.before.agent:
-            kind = "TEST" if change.image.purpose == "TEST" else "PRODUCTION"
-            gains.setdefault(change.after.agent, set()).add(kind)
-    mixed = [a for a, kinds in sorted(gains.items()) if len(kinds | seen.serves.get(a, frozenset())) > 1]
-    return [f"{agent} would serve TEST and PRODUCTION numbers at once." for agent in mixed]
-
-
-def find_pathway(wanted: Pathway, seen: Observed) -> tuple[bool, str]:
-    """Whether the platform has this pathway, version and node; if not, which is missing."""
-    if not wanted.pathway_id:
-        return True, ""
-    info = seen.pathways.get(wanted.pathway_id)
-    if info is None:
-        return False, f'pathway "{wanted.pathway_id}" does not exist'
-    return _find_version(wanted, info)
-
-
-def _find_version(wanted: Pathway, info: PathwayInfo) -> tuple[bool, str]:
-    name = f'pathway "{wanted.pathway_id}"'
-    versions = {v.version: v for v in info.versions}
-    pinned = wanted.pathway_version
-    if pinned and pinned not in versions:
-        known = ", ".join(str(v) for v in sorted(versions)) or "none"
-        return False, f"{name} has no version {pinned} (it has {known})"
-    if not wanted.start_node_id:
-        return True, ""
-    version = versions[pinned] if pinned else max(versions.values(), key=lambda v: v.version, default=None)
-    if version is None or wanted.start_node_id not in version.nodes:
-        which = f"version {pinned}" if pinned else "the newest version"
-        return False, f'{name} has no node "{wanted.start_node_id}" in {which}'
-    return True, ""
-
-
-def moved(plan: Plan, seen: Observed) -> list[str]:
-    """Everything that changed under an open plan, in sentences; empty when it still holds."""
-    lines: list[str] = []
-    for change in plan.draft.changes:
-        lines += stale(change, seen.numbers.get(change.number))
-        if change.after.agent and change.after.agent not in seen.agents:
-            lines.append(f"{change.number}: agent {change.after.agent} no longer exists")
-        found, why = find_pathway(change.after.pathway, seen)
-        if not found and seen.pathways_recorded and change.after.pathway != change.before.pathway:
-            lines.append(f"{change.number}: {why}")
-    if not lines and not plan.draft.mixes:
-        lines += mixing(plan.draft.changes, seen)
-    return lines
 
 
 def _pathway(asked: Asked, seen: Observed) -> tuple[list[str], list[str]]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cordboard import drafting, journal
+from cordboard import journal, preconditions
 from cordboard.binding import OwnedNumber
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed, PlatformError, StoreUnavailable
 from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
-from cordboard.plan import Asked, Change, Restore, Side
+from cordboard.plan import Asked, Change, Level, Restore, Side
 from cordboard.platforms import TransactionalPlatform
 from cordboard.policy import at_least
-from cordboard.stores import Row, Store, Transaction, plans
+from cordboard.stores import Store, Transaction, plans
 from cordboard.stores.plans import PlanRecord
 
 
@@ -44,30 +44,19 @@ class Engine:
         return await self._store.write(lambda tx: self._apply(tx, clearance))
 
     async def recheck(self, record: PlanRecord) -> PlanRecord:
-        """Close an open plan that moved meanwhile, before anybody is asked about it."""
+        """Close an open plan that moved meanwhile, before anybody is asked about it in vain.
+
+        Raises: NotAllowed where this process's policy demands more than the plan's level.
+        """
 
         def work(tx: Transaction) -> PlanRecord:
             fresh = plans.find_again(tx, record)
-            return self._closed_if_moved(tx, fresh) if fresh.state == "open" else fresh
+            if fresh.state != "open":
+                return fresh
+            self._policy_allows(tx, fresh, fresh.plan.level)
+            return self._closed_if_moved(tx, fresh)
 
         return await self._store.write(work)
-
-    async def recover(self, account: str) -> list[PlanRecord]:
-        """Apply what was approved elsewhere and not yet applied, where this process can."""
-
-        def look(tx: Transaction) -> list[tuple[PlanRecord, Row]]:
-            found = plans.waiting(tx, account, stamp(self._clock()))
-            approved = [r for r in found if r.state == "approved" and self._can(r)]
-            rows = [
-                (r, tx.one("approval_of_plan", account=account, plan_id=r.plan_id)) for r in approved
-            ]
-            return [(record, row) for record, row in rows if row is not None]
-
-        todo = await self._store.read(look)
-        return [await self.apply(self._guard.by_record(record, row)) for record, row in todo]
-
-    def _can(self, record: PlanRecord) -> bool:
-        return record.plan.asked.agent.partition(":")[0] in self._platforms
 
     def _apply(self, tx: Transaction, clearance: Clearance) -> PlanRecord:
         now = stamp(self._clock())
@@ -77,7 +66,9 @@ class Engine:
         if record.state not in ("open", "approved"):
             return record
         if record.expired(now):
-            return plans.close(tx, record, "expired", now, "", f"it expired at {record.plan.expires_at}")
+            return plans.close(
+                tx, record, "expired", now, "", f"it expired at {record.plan.expires_at}"
+            )
         self._permitted(tx, record, clearance)
         fresh = self._closed_if_moved(tx, record)
         if fresh.state == "stale":
@@ -92,7 +83,7 @@ class Engine:
         """Every precondition read again: the record, closed as stale if one no longer holds."""
         platform = self._platforms[record.plan.asked.agent.partition(":")[0]]
         seen = platform.observe_in(tx, record.plan.account, _looking(record))
-        moved = drafting.moved(record.plan, seen)
+        moved = preconditions.moved(record.plan, seen)
         if not moved:
             return record
         return plans.close(tx, record, "stale", stamp(self._clock()), "", "; ".join(moved))
@@ -104,14 +95,19 @@ class Engine:
             raise Frozen(f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}.")
         if record.hash != clearance.plan_hash:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
-        if not at_least(clearance.level, record.plan.level):  # type: ignore[arg-type]
+        if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")
-        since = later(self._clock(), -3600)
-        demand = self._guard.demand(record.plan, spent(tx, clearance.account, clearance.requester, since))
-        if not at_least(clearance.level, demand.level):
+        self._policy_allows(tx, record, clearance.level)
+
+    def _policy_allows(self, tx: Transaction, record: PlanRecord, level: Level) -> None:
+        """Whether a level is enough for this process's own policy, with what was spent this hour."""
+        plan = record.plan
+        hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
+        demand = self._guard.demand(plan, hour)
+        if not at_least(level, demand.level):
             raise NotAllowed(
-                f"This process's policy demands {demand.level} for plan {record.plan_id} "
-                f"({demand.why}); {clearance.level} was used.",
+                f"This process's policy demands {demand.level} for plan {plan.plan_id} "
+                f"({demand.why}); its level is {level}.",
                 "Discard the plan and ask for the change again: the new plan has that level.",
             )
 
@@ -129,7 +125,11 @@ class Engine:
             clearance.approver,
             plan.plan_id,
             record.hash,
-            {"level": clearance.level, "approval_id": clearance.approval_id, "requester": plan.principal},
+            {
+                "level": clearance.level,
+                "approval_id": clearance.approval_id,
+                "requester": plan.principal,
+            },
         )
         journal.append(tx, plan.account, now, event)
         done = plans.close(tx, record, "applied", now, clearance.approver, used=clearance.level)
@@ -170,14 +170,13 @@ def _spend(tx: Transaction, clearance: Clearance, now: str) -> None:
         "requester": clearance.requester,
         "level": clearance.level,
     }
-    if not clearance.recorded:
-        tx.run(
-            "approval_add",
-            **key,
-            approver=clearance.approver,
-            at=clearance.at,
-            expires_at=clearance.expires_at,
-        )
+    tx.run(
+        "approval_add",
+        **key,
+        approver=clearance.approver,
+        at=clearance.at,
+        expires_at=clearance.expires_at,
+    )
     if tx.run("approval_use", **key, at=now) != 1:
         raise NotAllowed(
             f"The approval of plan {clearance.plan_id} was used already, or has expired.",
@@ -192,6 +191,6 @@ def _read_back(changes: tuple[Change, ...], after: list[OwnedNumber]) -> None:
         gone = change.before.agent == change.after.agent or change.before.agent not in held
         there = not change.after.agent or held.get(change.after.agent) == change.after
         if not (gone and there):
-            raise PlatformError(f"{change.number}: reading back shows something else than was written.")
-
-
+            raise PlatformError(
+                f"{change.number}: reading back shows something else than was written."
+            )

@@ -143,7 +143,9 @@ class ProviderNotConfigured(RequestError):
     """The named carrier is not configured for this account."""
 
     code = "PROVIDER_NOT_CONFIGURED"
-    default_remedy = "Leave provider out, or have the operator add it to `providers` and import again."
+    default_remedy = (
+        "Leave provider out, or have the operator add it to `providers` and import again."
+    )
 
 
 class NotSupported(RequestError):
@@ -196,7 +198,9 @@ class ReadOnly(GuardError):
     """This process was started read-only."""
 
     code = "READ_ONLY"
-    default_remedy = "The operator must start Cordboard without CORDBOARD_READ_ONLY to change anything."
+    default_remedy = (
+        "The operator must start Cordboard without CORDBOARD_READ_ONLY to change anything."
+    )
 
 
 class PlatformError(CordboardError):

@@ -39,7 +39,9 @@ def describe_side(side: Side) -> str:
     pathway = side.pathway
     if not pathway.pathway_id:
         return side.agent
-    version = f" version {pathway.pathway_version}" if pathway.pathway_version else ", newest version"
+    version = (
+        f" version {pathway.pathway_version}" if pathway.pathway_version else ", newest version"
+    )
     node = f" from node {pathway.start_node_id}" if pathway.start_node_id else ""
     return f"{side.agent} on pathway {pathway.pathway_id}{version}{node}"
 

@@ -20,9 +20,8 @@ from cordboard import facts
 from cordboard.approvers import Approver
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed
-from cordboard.plan import Action, Draft, Plan
-from cordboard.policy import Level, Policy, Required, at_least, required
-from cordboard.stores import Row
+from cordboard.plan import Action, Draft, Level, Plan
+from cordboard.policy import Policy, Required, at_least, required
 from cordboard.stores.plans import PlanRecord
 
 _SEAL = object()
@@ -84,7 +83,7 @@ class Clearance:
     """The guard's word that this very plan may be applied, once. Only the guard makes one."""
 
     __slots__ = ("account", "approval_id", "approver", "at", "expires_at", "level", "plan_hash",
-                 "plan_id", "recorded", "requester")  # fmt: skip
+                 "plan_id", "requester")  # fmt: skip
 
     def __init__(
         self,
@@ -96,7 +95,6 @@ class Clearance:
         at: str,
         expires_at: str,
         approval_id: str,
-        recorded: bool = False,
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only the guard makes a Clearance")
@@ -104,7 +102,7 @@ class Clearance:
         self.plan_id, self.plan_hash = record.plan_id, record.hash
         self.requester, self.approver, self.level = record.plan.principal, approver, level
         self.at, self.expires_at = at, expires_at
-        self.approval_id, self.recorded = approval_id, recorded
+        self.approval_id = approval_id
 
 
 class Guard:
@@ -114,7 +112,9 @@ class Guard:
         self.policy = policy
         self._clock = clock
 
-    def level(self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool) -> Required:
+    def level(
+        self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool
+    ) -> Required:
         """The level these changes need from this caller; `client` it cannot ask becomes `person`."""
         need = required(self.policy, action, platform, draft, hour)
         if need.level == "client" and not can_ask:
@@ -141,7 +141,7 @@ class Guard:
         ours = answer.plan_id == record.plan_id and answer.plan_hash == record.hash
         if not ours or answer.verdict is not Verdict.APPROVED:
             raise NotAllowed("That answer is not a yes to this plan's question.")
-        return self._clear(record, f"{principal} (through the client)", "client")
+        return self._clear(record, principal, "client")
 
     def by_approver(self, record: PlanRecord, approver: Approver) -> Clearance:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
@@ -156,24 +156,11 @@ class Guard:
             )
         return self._clear(record, approver.name, "person")
 
-    def by_record(self, record: PlanRecord, approval: Row) -> Clearance:
-        """The clearance behind an approval recorded earlier; its single use is checked in applying."""
-        return Clearance(
-            seal=_SEAL,
-            record=record,
-            approver=approval["approver"],
-            level=approval["level"],
-            at=approval["at"],
-            expires_at=approval["expires_at"],
-            approval_id=approval["approval_id"],
-            recorded=True,
-        )
-
     def _clear(self, record: PlanRecord, approver: str, level: Level) -> Clearance:
         needed = record.plan.level
         if needed == "frozen":
             raise Frozen(f"Policy freezes this change ({record.plan.why}).")
-        if not at_least(level, needed):  # type: ignore[arg-type]
+        if not at_least(level, needed):
             raise NotAllowed(f"This plan needs {needed}; {level} is not enough.")
         now = self._clock()
         return Clearance(

@@ -107,9 +107,15 @@ def verify(tx: Transaction, account: str, known: Head | None = None) -> Report:
                 return Report(newest, seq, f"row {seq} is not the one whose head was exported")
             seen_known = True
     if (seq, prev) != (newest.seq, newest.hash):
-        return Report(newest, seq, f"the chain ends at row {seq}, its head says {newest.seq}: rows are missing")
+        return Report(
+            newest,
+            seq,
+            f"the chain ends at row {seq}, its head says {newest.seq}: rows are missing",
+        )
     if not seen_known and known is not None:
-        return Report(newest, seq, f"the chain ends at row {seq}, before the exported head {known.seq}")
+        return Report(
+            newest, seq, f"the chain ends at row {seq}, before the exported head {known.seq}"
+        )
     return Report(newest, seq)
 
 
@@ -117,7 +123,9 @@ def _fault(row: Row, expected: int, prev: str) -> str:
     if row["seq"] != expected:
         return f"row {expected} is missing (row {row['seq']} follows row {expected - 1})"
     if row["prev"] != prev:
-        return f"row {expected} does not follow row {expected - 1}: it was moved, or one was replaced"
+        return (
+            f"row {expected} does not follow row {expected - 1}: it was moved, or one was replaced"
+        )
     if row["hash"] != _hash(row):
         return f"row {expected} was edited"
     return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cordboard.errors import StoreUnavailable
@@ -36,10 +37,8 @@ def _make(path: Path) -> bytes:
             file.write(secrets.token_bytes(KEY_BYTES).hex().encode())
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
     finally:
         draft.unlink()
     return _read(path)

@@ -24,6 +24,8 @@ from cordboard.binding import (
 )
 
 Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
+Level = Literal["plan", "client", "person", "frozen"]
+"""Guard levels, weakest first. (`key`, a hardware key over the plan hash, will stand third.)"""
 Outcome = Literal["planned", "unchanged", "applied", "not_applied", "unknown"]
 
 
@@ -159,7 +161,7 @@ class Plan:
     principal: str
     asked: Asked
     draft: Draft
-    level: str
+    level: Level
     why: str
     policy_hash: str
     created_at: str
@@ -259,35 +261,3 @@ def request_key(plan: Plan) -> str:
         "mixes": draft.mixes,
     }
     return digest(rfc8785.dumps(same))
-
-
-def stale(change: Change, now: OwnedNumber | None) -> list[str]:
-    """What moved since the plan was made: sentences that name field, old and new value."""
-    if now is None:
-        return [f"{change.number}: it no longer belongs to this account"]
-    seen, fresh = change.image, Image.of(now, change.direction)
-    held = {b.agent: Side.held(b) for b in now.bound(change.direction)}
-    side = held.get(change.before.agent)
-    found: list[str] = []
-    if seen.holders != fresh.holders:
-        found.append(_moved(change, "agent", _names(seen.holders), _names(fresh.holders)))
-    elif side is not None and side.pathway != change.before.pathway:
-        for name in ("pathway_id", "pathway_version", "start_node_id"):
-            old, new = getattr(change.before.pathway, name), getattr(side.pathway, name)
-            if old != new:
-                found.append(_moved(change, name, old or "none", new or "none"))
-    for name in ("provider", "purpose", "tags"):
-        old, new = getattr(seen, name), getattr(fresh, name)
-        if old != new:
-            found.append(_moved(change, name, _names(old) or "none", _names(new) or "none"))
-    if not found and seen.version != fresh.version:
-        found.append(_moved(change, "version", seen.version, fresh.version, " (it changed and came back)"))
-    return found
-
-
-def _moved(change: Change, name: str, old: object, new: object, more: str = "") -> str:
-    return f"{change.number} ({change.direction}): {name} was {old}, is now {new}{more}"
-
-
-def _names(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else (", ".join(value) or "nobody")

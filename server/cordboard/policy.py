@@ -15,11 +15,9 @@ import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cordboard.errors import ConfigError
-from cordboard.plan import Action, Draft
+from cordboard.plan import Action, Draft, Level
 
-Level = Literal["plan", "client", "person", "frozen"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-"""Weakest first. (`key`, a hardware key over the plan hash, will stand between the last two.)"""
 
 
 def highest(levels: Iterable[Level]) -> Level:
@@ -92,7 +90,7 @@ class Policy:
     @property
     def digest(self) -> str:
         """SHA-256 of what this policy says; its name has no part in it."""
-        said = {
+        said: dict[str, Any] = {
             "rules": [r.model_dump(mode="json") for r in self.rules],
             "budgets": self.budgets.model_dump(),
             "four_eyes": self.four_eyes,

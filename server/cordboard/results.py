@@ -89,7 +89,9 @@ class Results:
         """
         plan = record.plan
         told = status or status_of(record, now)
-        settled = "not_applied" if record.expired(now) else _OUTCOME.get(record.state, "not_applied")
+        settled = (
+            "not_applied" if record.expired(now) else _OUTCOME.get(record.state, "not_applied")
+        )
         shapes = all_changes(plan.draft, settled)
         return ChangeResult(
             status=told,
@@ -100,7 +102,10 @@ class Results:
             counts=_counts(shapes),
             warnings=list(plan.draft.warnings),
             guard=GuardShape(
-                required=plan.level, used=record.used, by=record.closed_by if record.used else "", why=plan.why
+                required=plan.level,
+                used=record.used,
+                by=record.closed_by if record.used else "",
+                why=plan.why,
             ),
             approve=self._approve(record, told),
         )
@@ -120,7 +125,9 @@ class Results:
             approve=ApproveShape(),
         )
 
-    def bare(self, status: Status, message: str, *, plan_id: str = "", action: str = "") -> ChangeResult:
+    def bare(
+        self, status: Status, message: str, *, plan_id: str = "", action: str = ""
+    ) -> ChangeResult:
         """An answer without changes: a freeze, or an undo that is refused."""
         return ChangeResult(
             status=status,
@@ -141,7 +148,9 @@ class Results:
         expires = record.plan.expires_at
         if status in ("confirmation_required", "approved"):
             return ApproveShape(how="apply_plan", expires_at=expires)
-        return ApproveShape(how="terminal", command=self.command(record.plan_id), expires_at=expires)
+        return ApproveShape(
+            how="terminal", command=self.command(record.plan_id), expires_at=expires
+        )
 
     def _message(self, record: PlanRecord, status: Status, now: str) -> str:
         plan = record.plan
@@ -160,10 +169,12 @@ class Results:
                 f"{until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
             )
         if status == "approved":
-            return f"Approved, not applied yet: call apply_plan with plan_id {plan.plan_id} to {what}."
+            return (
+                f"Approved, not applied yet: call apply_plan with plan_id {plan.plan_id} to {what}."
+            )
         if status == "applied":
             return (
-                f"Done and read back: {what}.{more} Approved by {record.closed_by}, level {record.used}. "
+                f"Done and read back: {what}.{more} {_passed(record)} "
                 f"undo_plan with plan_id {plan.plan_id} reverses it."
             )
         if status == "not_confirmed":
@@ -171,6 +182,13 @@ class Results:
         if status == "discarded":
             return f"Plan {plan.plan_id} to {what} is discarded. Nothing was changed."
         return f"Nothing was changed: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
+
+
+def _passed(record: PlanRecord) -> str:
+    if record.used == "plan":
+        return "Guard level plan: nobody was asked."
+    through = " through the client" if record.used == "client" else ""
+    return f"Approved by {record.closed_by}{through}."
 
 
 def _why_rejected(record: PlanRecord, now: str) -> str:

@@ -11,7 +11,9 @@ from cordboard.number import PATTERN
 
 _ID = "^[A-Za-z0-9._-]{1,100}$"
 
-AgentId = Annotated[str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")]
+AgentId = Annotated[
+    str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")
+]
 # The pattern is published, and checked by the service: so that a whole batch is looked at, every
 # bad number gets its reason, and the code is INVALID_NUMBER_FORMAT.
 Number = Annotated[str, WithJsonSchema({"type": "string", "pattern": PATTERN})]

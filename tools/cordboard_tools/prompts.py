@@ -8,7 +8,9 @@ from cordboard.tool import Prompt
 
 def set_up_number(number: str, agent: str = "") -> str:
     """Put a number to work: look at it, choose an agent, plan, and let the person decide."""
-    which = f"the agent {quoted(agent)}" if agent else "an agent (list_agents shows them; ask me which)"
+    which = (
+        f"the agent {quoted(agent)}" if agent else "an agent (list_agents shows them; ask me which)"
+    )
     return (
         f"Set up the phone number {quoted(number)} with {which}. First call get_number_route and tell "
         "me who answers it now. If another agent holds it, stop and ask me: taking it over is "

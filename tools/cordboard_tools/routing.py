@@ -27,8 +27,8 @@ class ByNumbersOrSlugs(Input):
     """Exactly one of two ways to name numbers; an empty list counts as absent."""
 
     agent: AgentId
-    numbers: SomeNumbers = []
-    number_slugs: SomeSlugs = []
+    numbers: SomeNumbers = Field(default=[])
+    number_slugs: SomeSlugs = Field(default=[])
 
     @model_validator(mode="after")
     def exactly_one(self) -> ByNumbersOrSlugs:
@@ -124,7 +124,9 @@ _TAKES = Hints(read_only=False, destructive=True, idempotent=False)
 _REPLACES = Hints(read_only=False, destructive=True, idempotent=True)
 
 TOOLS = (
-    Tool("attach_numbers", "Attach numbers to an agent", AttachNumbers, ChangeResult, _ADDS, _attach),
+    Tool(
+        "attach_numbers", "Attach numbers to an agent", AttachNumbers, ChangeResult, _ADDS, _attach
+    ),
     Tool("move_numbers", "Move numbers between agents", MoveNumbers, ChangeResult, _TAKES, _move),
     Tool("detach_numbers", "Detach numbers", DetachNumbers, ChangeResult, _REPLACES, _detach),
     Tool(

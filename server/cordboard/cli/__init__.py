@@ -16,7 +16,7 @@ def main() -> None:
     if arguments in (["--version"], ["-V"]):
         from importlib.metadata import version
 
-        print(f"cordboard {version('cordboard')}")
+        sys.stdout.write(f"cordboard {version('cordboard')}\n")
     elif not arguments:
         from cordboard.cli.serve import serve_stdio
 

@@ -15,7 +15,7 @@ def serve_stdio() -> int:
     try:
         settings = load()
     except ConfigError as exc:
-        print(exc, file=sys.stderr)
+        sys.stderr.write(f"{exc}\n")
         return 2
     from cordboard.app import build_server
 

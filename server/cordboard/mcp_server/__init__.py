@@ -77,13 +77,11 @@ class CordboardServer(MCPServer[Any]):
         """Run one tool; every refusal is an `isError` result that says what to do next."""
         try:
             tool = self._named(name)
-            given = read_arguments(
-                tool.input, name, arguments, self.app.settings.ignore_arguments
-            )
+            given = read_arguments(tool.input, name, arguments, self.app.settings.ignore_arguments)
             answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
         except CordboardError as exc:
             return _failed(str(exc), exc.code)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the last stop before the wire
             return _crashed(name, exc)
         if isinstance(answer, Question):
             return asking.put(answer)
@@ -139,7 +137,7 @@ def _result(answer: BaseModel) -> CallToolResult:
 def _failed(text: str, code: str) -> CallToolResult:
     """An error has no structured content: clients check that against the output schema."""
     return CallToolResult(
-        is_error=True, content=[TextContent(type="text", text=text)], _meta={"cordboard/code": code}
+        is_error=True, content=[TextContent(type="text", text=text)], meta={"cordboard/code": code}
     )
 
 

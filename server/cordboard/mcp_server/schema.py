@@ -11,7 +11,6 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-
 _NEEDLESS = ("default", "additionalProperties", "required")
 
 
@@ -46,7 +45,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 def _inline(node: Any, defs: dict[str, Any]) -> Any:
     """Definitions put where they are used; shapes here are never recursive."""
     if isinstance(node, list):
-        return [_inline(item, defs) for item in cast(list[Any], node)]
+        return [_inline(item, defs) for item in node]
     if not isinstance(node, dict):
         return node
     known = cast(dict[str, Any], node)
@@ -61,7 +60,7 @@ def _inline(node: Any, defs: dict[str, Any]) -> Any:
 def _bare(node: Any) -> Any:
     """Without what an answer's reader has no use for: the server keeps to its own shapes."""
     if isinstance(node, list):
-        return [_bare(item) for item in cast(list[Any], node)]
+        return [_bare(item) for item in node]
     if not isinstance(node, dict):
         return node
     return {k: _bare(v) for k, v in cast(dict[str, Any], node).items() if k not in _NEEDLESS}

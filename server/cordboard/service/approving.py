@@ -46,7 +46,9 @@ class Approvals:
         """A plan by id. Raises: PlanNotFound."""
         record = await self._store.read(lambda tx: plans.find(tx, self._account, plan_id))
         if record is None:
-            raise PlanNotFound(f"There is no plan {plan_id} in this store.", "`cordboard plans` lists them.")
+            raise PlanNotFound(
+                f"There is no plan {plan_id} in this store.", "`cordboard plans` lists them."
+            )
         return record
 
     async def still_open(self, plan_id: str) -> PlanRecord:
@@ -70,7 +72,9 @@ class Approvals:
         """Decline a plan for good; of one that is settled already, its result."""
         self.writable()
         now = stamp(self._clock())
-        closed = await self._store.write(lambda tx: plans.close(tx, record, "declined", now, by, why))
+        closed = await self._store.write(
+            lambda tx: plans.close(tx, record, "declined", now, by, why)
+        )
         return self._results.of(closed, now)
 
     async def unfreeze(self, approver: Approver) -> None:

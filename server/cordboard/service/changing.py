@@ -78,7 +78,9 @@ class Changes:
         """Plan the reverse of an applied plan, whole or not at all."""
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
-        record, versions = await self._store.read(lambda tx: _with_versions(tx, caller.account, plan_id))
+        record, versions = await self._store.read(
+            lambda tx: _with_versions(tx, caller.account, plan_id)
+        )
         original = record.plan.asked
         platform = await self._ready(caller, original.agent)
         refused = _not_undoable(record)
@@ -113,9 +115,6 @@ class Changes:
         if record.plan.level == "plan":
             clearance = self._guard.by_second_call(record, caller.principal)
             return self._result(await self._engine.apply(clearance))
-        if record.state == "approved":
-            done = await self._engine.recover(caller.account)
-            return self._result(next((r for r in done if r.plan_id == plan_id), record))
         await self._ready(caller, record.plan.asked.agent)
         return await self._go_on(caller, await self._engine.recheck(record))
 
@@ -145,8 +144,12 @@ class Changes:
             state = tx.one("account_get", account=caller.account)
             if state is not None and state["frozen_at"]:
                 return state["frozen_at"], state["frozen_by"]
-            journal.append(tx, caller.account, now, Event("frozen", caller.principal, data={"reason": reason}))
-            tx.run("account_freeze", account=caller.account, at=now, by=caller.principal, reason=reason)
+            journal.append(
+                tx, caller.account, now, Event("frozen", caller.principal, data={"reason": reason})
+            )
+            tx.run(
+                "account_freeze", account=caller.account, at=now, by=caller.principal, reason=reason
+            )
             return now, caller.principal
 
         at, by = await self._store.write(work)
@@ -160,7 +163,9 @@ class Changes:
         """A stored plan. Raises: PlanNotFound."""
         return await self._store.read(lambda tx: _found(tx, account, plan_id))
 
-    def _result(self, record: PlanRecord, *, status: Status | None = None, note: str = "") -> ChangeResult:
+    def _result(
+        self, record: PlanRecord, *, status: Status | None = None, note: str = ""
+    ) -> ChangeResult:
         return self._results.of(record, stamp(self._clock()), status=status, note=note)
 
     def _writable(self) -> None:
@@ -174,13 +179,17 @@ class Changes:
         platform = self._platforms.get(name)
         if platform is None:
             known = ", ".join(self._platforms)
-            raise AgentNotFound(f"{agent}: the platform {name} is not configured here (there is {known}).")
+            raise AgentNotFound(
+                f"{agent}: the platform {name} is not configured here (there is {known})."
+            )
         if not platform.abilities.attach:
             raise NotSupported(f"The platform {name} cannot attach numbers.")
         state = await self._store.read(lambda tx: tx.one("account_get", account=caller.account))
         if state is not None and state["frozen_at"]:
             why = f' ("{shown(state["frozen_reason"])}")' if state["frozen_reason"] else ""
-            raise Frozen(f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}{why}.")
+            raise Frozen(
+                f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}{why}."
+            )
         return platform
 
     async def _plan(self, caller: Caller, asked: Asked, draft: Draft, reason: str) -> PlanRecord:
@@ -226,15 +235,16 @@ class Changes:
         self._writable()
         record = await self.find(caller.account, answer.plan_id)
         if record.state != "open" or record.expired(stamp(self._clock())):
-            told = "plan_rejected" if record.state == "discarded" else None
+            told: Status | None = "plan_rejected" if record.state == "discarded" else None
             return self._result(record, status=told)
         if answer.verdict is Verdict.APPROVED:
             clearance = self._guard.by_answer(record, answer, caller.principal)
             return self._result(await self._engine.apply(clearance))
         if answer.verdict is Verdict.DECLINED:
             now = stamp(self._clock())
-            by = f"{caller.principal} (through the client)"
-            closed = await self._store.write(lambda tx: plans.close(tx, record, "declined", now, by))
+            closed = await self._store.write(
+                lambda tx: plans.close(tx, record, "declined", now, caller.principal)
+            )
             return self._result(closed, status="not_confirmed", note="The person declined.")
         if answer.verdict is Verdict.SILENT:
             return self._result(record, note="Nobody answered the question in the client.")
@@ -264,4 +274,3 @@ def _not_undoable(record: PlanRecord) -> str:
     if record.state != "applied":
         return f"it was not applied (it is {record.state})"
     return f"it was already undone by {record.undone_by}" if record.undone_by else ""
-

@@ -70,7 +70,12 @@ class Lookups:
         )
 
     async def list_numbers(
-        self, account: str, only: NumberFilter, platform: str = "", limit: int = 50, cursor: str = ""
+        self,
+        account: str,
+        only: NumberFilter,
+        platform: str = "",
+        limit: int = 50,
+        cursor: str = "",
     ) -> NumberList:
         """Numbers of one or all platforms with their bindings. Raises: AgentNotFound."""
         if only.agent:
@@ -145,7 +150,9 @@ class Lookups:
         if not numbers.is_canonical(number):
             verdict = numbers.check(number)
             meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
-            raise InvalidNumberFormat(f"That is not a number in E.164 form: {verdict.reason}.{meant}")
+            raise InvalidNumberFormat(
+                f"That is not a number in E.164 form: {verdict.reason}.{meant}"
+            )
         found: list[OwnedNumber] = []
         down: list[CordboardError] = []
         notes: list[str] = []
@@ -187,7 +194,9 @@ class Lookups:
                 (inbound if binding.direction == "inbound" else outbound).append(shape)
         if len(inbound) > 1:
             held = " and ".join(r.agent for r in inbound)
-            notes.append(f"Two platforms hold an inbound binding ({held}): the carrier decides which answers.")
+            notes.append(
+                f"Two platforms hold an inbound binding ({held}): the carrier decides which answers."
+            )
         now = stamp(self._clock())
         rows = await self._store.read(
             lambda tx: tx.all("plans_open_on_number", account=account, number=number, now=now)

@@ -64,7 +64,9 @@ def pathway_shape(info: PathwayInfo) -> PathwayShape:
 def route_shape(binding: Binding, agent: Agent | None) -> RouteShape:
     """What a call reaches through a binding: the number's own pathway, else the agent's."""
     own = binding.pathway
-    why = f"attached to {binding.agent}" + (f" since {binding.attached_at}" if binding.attached_at else "")
+    why = f"attached to {binding.agent}" + (
+        f" since {binding.attached_at}" if binding.attached_at else ""
+    )
     if own.pathway_id:
         which = f"version {own.pathway_version}" if own.pathway_version else "the newest version"
         why += f"; this number's own pathway {own.pathway_id}, {which}"

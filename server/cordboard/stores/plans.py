@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from cordboard import journal
+from cordboard.errors import StoreUnavailable
 from cordboard.journal import Event
 from cordboard.plan import Change, Plan, digest, load, request_key
 from cordboard.stores import Row, Transaction
@@ -73,7 +74,9 @@ def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
         record = _record(row)
         if not record.expired(plan.created_at):
             if record.reason != reason:
-                tx.run("plan_set_reason", account=plan.account, plan_id=record.plan_id, reason=reason)
+                tx.run(
+                    "plan_set_reason", account=plan.account, plan_id=record.plan_id, reason=reason
+                )
             return replace(record, reason=reason)
         close(tx, record, "expired", plan.created_at, "", f"it expired at {record.plan.expires_at}")
     return _add(tx, plan, key, reason)
@@ -82,7 +85,8 @@ def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
 def find_again(tx: Transaction, record: PlanRecord) -> PlanRecord:
     """The record as it is now; it was there a moment ago in this transaction."""
     found = find(tx, record.plan.account, record.plan_id)
-    assert found is not None
+    if found is None:
+        raise StoreUnavailable(f"Plan {record.plan_id} is no longer in the store.")
     return found
 
 
@@ -131,12 +135,19 @@ def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
 def changes_json(changes: Sequence[Change]) -> list[dict[str, object]]:
     """What the journal keeps of changes: number, before, after."""
     return [
-        {"number": c.number, "before": c.before.as_json(), "after": c.after.as_json()} for c in changes
+        {"number": c.number, "before": c.before.as_json(), "after": c.after.as_json()}
+        for c in changes
     ]
 
 
 def close(
-    tx: Transaction, record: PlanRecord, state: State, at: str, by: str, why: str = "", used: str = ""
+    tx: Transaction,
+    record: PlanRecord,
+    state: State,
+    at: str,
+    by: str,
+    why: str = "",
+    used: str = "",
 ) -> PlanRecord:
     """Settle an open plan for good and journal it. A plan already settled stays as it is."""
     plan = record.plan
@@ -195,6 +206,8 @@ def waiting(
     return [_record(row) for row in rows]
 
 
-def newest(tx: Transaction, account: str, before: int = NEWEST, limit: int = 100) -> list[PlanRecord]:
+def newest(
+    tx: Transaction, account: str, before: int = NEWEST, limit: int = 100
+) -> list[PlanRecord]:
     """Plans of any state, newest first."""
     return [_record(r) for r in tx.all("plans_newest", account=account, before=before, limit=limit)]

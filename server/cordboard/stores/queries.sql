@@ -180,9 +180,6 @@ SELECT * FROM plan WHERE account = :account AND request_key = :request_key AND s
 -- name: plan_set_reason
 UPDATE plan SET reason = :reason WHERE account = :account AND plan_id = :plan_id;
 
--- name: plan_approve
-UPDATE plan SET state = 'approved' WHERE account = :account AND plan_id = :plan_id AND state = 'open';
-
 -- name: plan_close
 UPDATE plan SET state = :state, closed_at = :at, closed_by = :by, closed_why = :why, used = :used
 WHERE account = :account AND plan_id = :plan_id AND state IN ('open', 'approved');
@@ -238,10 +235,6 @@ ORDER BY p.ordinal DESC LIMIT 20;
 -- name: approval_add
 INSERT INTO approval (account, approval_id, plan_id, plan_hash, requester, approver, level, at, expires_at)
 VALUES (:account, :approval_id, :plan_id, :plan_hash, :requester, :approver, :level, :at, :expires_at);
-
--- name: approval_of_plan
-SELECT * FROM approval
-WHERE account = :account AND plan_id = :plan_id AND used_at = '' ORDER BY at DESC LIMIT 1;
 
 -- name: approval_use
 UPDATE approval SET used_at = :at

@@ -61,6 +61,10 @@ class _Transaction:
     def run(self, query: str, /, **params: Any) -> int:
         return self._execute(QUERIES[query], params).rowcount
 
+    def pragma(self, name: str) -> str:
+        """A setting of the engine, for `facts`; not part of the portable protocol."""
+        return str(self._execute(f"PRAGMA {name}").fetchone()[0])
+
     def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
         self._executemany(QUERIES[query], rows)
 
@@ -85,15 +89,13 @@ class SqliteStore:
 
     async def facts(self) -> dict[str, str]:
         def look(tx: _Transaction) -> dict[str, str]:
-            del tx
-            assert self._reader is not None
-            mode = self._reader.execute("PRAGMA journal_mode").fetchone()[0]
+            mode = tx.pragma("journal_mode")
             return {
                 "engine": f"SQLite {sqlite3.sqlite_version}",
                 "place": str(self.path),
                 "journal mode": f"{mode} (rollback journal, synchronous=FULL)",
                 "schema": str(SCHEMA_VERSION),
-                "integrity": self._reader.execute("PRAGMA quick_check").fetchone()[0],
+                "integrity": tx.pragma("quick_check"),
             }
 
         return await self.read(look)
@@ -140,7 +142,9 @@ class SqliteStore:
         """The open connection, after a look whether the file is still the one that was opened."""
         if self._inode is not None and self._inode != _inode(self.path):
             gone = "was deleted or moved away" if not self.path.exists() else "was replaced"
-            raise StoreUnavailable(f"The store {self.path} {gone} while in use.", "Start Cordboard again.")
+            raise StoreUnavailable(
+                f"The store {self.path} {gone} while in use.", "Start Cordboard again."
+            )
         connection = self._writer if writing else self._reader
         if connection is None:
             connection = self._open(writing=writing)
@@ -258,7 +262,9 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as exc:
         raise StoreUnavailable(f"The store {path} cannot be used: {_cause(exc)}.") from exc
     except OSError as exc:
-        raise StoreUnavailable(f"The store {path} cannot be opened: {exc.strerror or exc}.") from exc
+        raise StoreUnavailable(
+            f"The store {path} cannot be opened: {exc.strerror or exc}."
+        ) from exc
 
 
 def _cause(exc: sqlite3.Error) -> str:

@@ -106,7 +106,10 @@ class LocalPlatform:
         shaped = sorted(text for text in wanted if numbers.is_canonical(text))
         found = {text: find_number(tx, account, text) for text in shaped}
         missing = [text for text, owned in found.items() if owned is None]
-        wanted_pathways = {asked.pathway.pathway_id, *(r.back.pathway.pathway_id for r in asked.restore)}
+        wanted_pathways = {
+            asked.pathway.pathway_id,
+            *(r.back.pathway.pathway_id for r in asked.restore),
+        }
         infos = [find_pathway(tx, account, name) for name in sorted(wanted_pathways - {""})]
         return Observed(
             agents=agents,
@@ -186,7 +189,9 @@ def _owned(tx: Transaction, account: str, row: Row) -> OwnedNumber:
 
 def _binding(row: Row) -> Binding:
     pathway = Pathway(row["pathway_id"], row["pathway_version"], row["start_node_id"])
-    return Binding(row["number"], cast(Direction, row["direction"]), row["agent"], pathway, row["attached_at"])
+    return Binding(
+        row["number"], cast(Direction, row["direction"]), row["agent"], pathway, row["attached_at"]
+    )
 
 
 def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
@@ -195,7 +200,9 @@ def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
         platform="local",
         pathway_id=row["pathway_id"],
         name=row["name"],
-        versions=tuple(PathwayVersion(v["version"], tuple(json.loads(v["nodes"]))) for v in versions),
+        versions=tuple(
+            PathwayVersion(v["version"], tuple(json.loads(v["nodes"]))) for v in versions
+        ),
     )
 
 
@@ -213,7 +220,9 @@ def _by_slug(tx: Transaction, account: str, slugs: Iterable[str]) -> dict[str, s
 
 def _nearest(tx: Transaction, account: str, number: str) -> list[str]:
     """Owned numbers one edit away; looked up by key, so it costs the same at any inventory size."""
-    close = (n for n in numbers.neighbours(number) if tx.one("number_get", account=account, number=n))
+    close = (
+        n for n in numbers.neighbours(number) if tx.one("number_get", account=account, number=n)
+    )
     return [found for found, _ in zip(close, range(3), strict=False)]
 
 
