@@ -80,7 +80,7 @@ IMPORT_RULES = (
         ("cordboard_tools",),
         (
             "cordboard.app",
-            "cordboard.carriers.[a-z]*",  # the adapters; a protocol's own types begin with a capital
+            "cordboard.carriers.[a-z]*",  # an adapter; types begin with a capital
             "cordboard.cli",
             "cordboard.engine",
             "cordboard.http_client",

@@ -93,7 +93,7 @@ class Engine:
         state = tx.one("account_get", account=clearance.account)
         if state is not None and state["frozen_at"]:
             raise Frozen(f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}.")
-        if record.hash != clearance.plan_hash:
+        if not record.intact or record.hash != clearance.plan_hash:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
         if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")

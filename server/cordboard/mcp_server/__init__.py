@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -58,6 +59,7 @@ class CordboardServer(MCPServer[Any]):
             version=version("cordboard"),
             request_state_security=security,
             subscriptions=False,
+            lifespan=_open_store,
             log_level="WARNING",
         )
         self.app = app
@@ -108,6 +110,16 @@ class CordboardServer(MCPServer[Any]):
     def _state_principal(self, context: ServerRequestContext[Any, Any]) -> str | None:
         del context
         return f"{self.app.settings.account}/{self.app.settings.principal}"
+
+
+@asynccontextmanager
+async def _open_store(server: MCPServer[Any]) -> AsyncIterator[None]:
+    """The store is opened at first use and closed with the connection it was used over."""
+    try:
+        yield None
+    finally:
+        if isinstance(server, CordboardServer):
+            await server.app.store.close()
 
 
 def _wire(tool: AnyTool) -> WireTool:

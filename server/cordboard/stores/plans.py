@@ -20,12 +20,16 @@ NEWEST = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
-    """A stored plan and what became of it. `reason` is the requester's, newest, unquoted."""
+    """A stored plan and what became of it. `reason` is the requester's, newest, unquoted.
+
+    `hash` is that of the body as it is now; not `intact`: it is not the one it was saved with.
+    """
 
     plan: Plan
     state: State
     ordinal: int
     hash: str
+    intact: bool = True
     reason: str = ""
     closed_at: str = ""
     closed_by: str = ""
@@ -44,12 +48,13 @@ class PlanRecord:
 
 
 def _record(row: Row) -> PlanRecord:
+    hashed = digest(row["body"].encode())
     return PlanRecord(
         plan=load(json.loads(row["body"])),
         state=cast(State, row["state"]),
         ordinal=row["ordinal"],
-        # Of the text as it is now: an edited body no longer fits the approval's hash.
-        hash=digest(row["body"].encode()),
+        hash=hashed,
+        intact=hashed == row["hash"],
         reason=row["reason"],
         closed_at=row["closed_at"],
         closed_by=row["closed_by"],
@@ -129,7 +134,7 @@ def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
         for position, change in enumerate(plan.draft.changes)
     ]
     tx.many("plan_change_add", rows)
-    return PlanRecord(plan, "open", ordinal, hashed, reason, undoes=plan.asked.undoes)
+    return PlanRecord(plan, "open", ordinal, hashed, reason=reason, undoes=plan.asked.undoes)
 
 
 def changes_json(changes: Sequence[Change]) -> list[dict[str, object]]:
