@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,9 +103,14 @@ def _database(named: str) -> Path:
 
 
 def _user() -> str:
-    try:
+    """The operating-system user of this process, not what LOGNAME or USER say it is."""
+    if sys.platform == "win32":
         return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as in some containers
         return f"uid-{os.getuid()}"
 
 

@@ -8,8 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-import rfc8785
-
+from cordboard.canonical import canonical
 from cordboard.errors import InvalidArguments
 
 _TAG_BYTES = 16
@@ -45,8 +44,8 @@ class Cursors:
         return after
 
     def _tag(self, query: Mapping[str, str], after: str) -> bytes:
-        text = rfc8785.dumps({"query": dict(query), "after": after})
-        return hmac.new(self._key, text, hashlib.sha256).digest()[:_TAG_BYTES]
+        text = canonical({"query": dict(query), "after": after})
+        return hmac.new(self._key, text.encode(), hashlib.sha256).digest()[:_TAG_BYTES]
 
 
 def _bad() -> InvalidArguments:

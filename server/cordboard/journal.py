@@ -7,13 +7,11 @@ shows only against a head that was exported and kept elsewhere.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
-
+from cordboard.canonical import canonical, digest
 from cordboard.stores import Row, Transaction
 
 GENESIS = "0" * 64
@@ -62,7 +60,7 @@ def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
             "plan_id": event.plan_id,
             "principal": event.principal,
             "plan_hash": event.plan_hash,
-            "data": rfc8785.dumps(dict(event.data or {})).decode(),
+            "data": canonical(dict(event.data or {})),
             "prev": prev,
         }
         prev = row["hash"] = _hash(row)
@@ -73,7 +71,7 @@ def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
 
 
 def _hash(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(rfc8785.dumps({key: row[key] for key in _SIGNED})).hexdigest()
+    return digest(canonical({key: row[key] for key in _SIGNED}))
 
 
 def rows(tx: Transaction, account: str, after: int = 0) -> Iterator[Row]:

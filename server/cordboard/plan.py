@@ -6,12 +6,9 @@ and known by the SHA-256 of it; an approval is bound to that hash.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, cast
-
-import rfc8785
 
 from cordboard.binding import (
     NO_PATHWAY,
@@ -22,6 +19,7 @@ from cordboard.binding import (
     Pathway,
     PathwayInfo,
 )
+from cordboard.canonical import canonical, digest
 
 Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
 Level = Literal["plan", "client", "person", "frozen"]
@@ -39,7 +37,14 @@ class Side:
 
     def as_json(self) -> dict[str, Any]:
         """`{direction, agent, pathway_id, pathway_version, start_node_id}`."""
-        return {"direction": self.direction, "agent": self.agent} | asdict(self.pathway)
+        pathway = self.pathway
+        return {
+            "direction": self.direction,
+            "agent": self.agent,
+            "pathway_id": pathway.pathway_id,
+            "pathway_version": pathway.pathway_version,
+            "start_node_id": pathway.start_node_id,
+        }
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Side:
@@ -171,32 +176,36 @@ class Plan:
     def action(self) -> Action:
         return self.asked.action
 
-    def body(self) -> bytes:
+    def body(self) -> str:
         """Canonical JSON of the whole plan, the text that is hashed and stored."""
-        data = asdict(self)
-        data["asked"].pop("restore")
-        for kind in ("changes", "unchanged"):
-            data["draft"][kind] = [_change_json(c) for c in getattr(self.draft, kind)]
-        return rfc8785.dumps(_plain(data))
+        draft = self.draft
+        return canonical(
+            {
+                "plan_id": self.plan_id,
+                "account": self.account,
+                "principal": self.principal,
+                "asked": _asked_json(self.asked),
+                "draft": {
+                    "changes": [_change_json(c) for c in draft.changes],
+                    "unchanged": [_change_json(c) for c in draft.unchanged],
+                    "warnings": draft.warnings,
+                    "unchecked": draft.unchecked,
+                    "mixes": draft.mixes,
+                },
+                "level": self.level,
+                "why": self.why,
+                "policy_hash": self.policy_hash,
+                "created_at": self.created_at,
+                "expires_at": self.expires_at,
+            }
+        )
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of `body()`, hexadecimal."""
-        return digest(self.body())
 
-
-def digest(body: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(body).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: the canonical form knows JSON's types only."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in cast(dict[str, Any], value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in cast(Iterable[Any], value)]
-    return value
+def _asked_json(asked: Asked) -> dict[str, Any]:
+    """What was asked; what an undo restores is in its changes already."""
+    return {f.name: getattr(asked, f.name) for f in fields(asked) if f.name != "restore"} | {
+        "pathway": asdict(asked.pathway)
+    }
 
 
 def _change_json(change: Change) -> dict[str, Any]:
@@ -249,15 +258,15 @@ def request_key(plan: Plan) -> str:
     Level and policy are part of it: a process that would demand another level makes a plan of
     its own. The reason given is not.
     """
-    asked, draft = plan.asked, plan.draft
+    draft = plan.draft
     order = sorted(draft.changes + draft.unchanged, key=lambda c: (c.number, c.direction))
     same = {
         "account": plan.account,
         "principal": plan.principal,
         "level": plan.level,
         "policy_hash": plan.policy_hash,
-        "asked": _plain(asdict(replace(asked, numbers=(), slugs=(), restore=()))),
-        "changes": [_change_json(replace(c, detail="")) for c in order],
+        "asked": _asked_json(replace(plan.asked, numbers=(), slugs=())),
+        "changes": [_change_json(c) | {"detail": ""} for c in order],
         "mixes": draft.mixes,
     }
-    return digest(rfc8785.dumps(same))
+    return digest(canonical(same))

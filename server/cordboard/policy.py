@@ -6,14 +6,13 @@ highest that matches wins. A policy cannot be changed over MCP; its hash is part
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from cordboard.canonical import canonical, digest
 from cordboard.errors import ConfigError
 from cordboard.plan import Action, Draft, Level
 
@@ -95,7 +94,7 @@ class Policy:
             "budgets": self.budgets.model_dump(),
             "four_eyes": self.four_eyes,
         }
-        return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
+        return digest(canonical(said))
 
 
 _NO_BUDGETS = Budgets(numbers_per_plan=0, numbers_per_hour=0)

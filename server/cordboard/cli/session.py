@@ -20,8 +20,8 @@ from cordboard.errors import ConfigError, CordboardError
 
 T = TypeVar("T")
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def with_app(work: Callable[[App], Awaitable[T]]) -> T:

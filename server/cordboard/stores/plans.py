@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from cordboard import journal
+from cordboard.canonical import digest
 from cordboard.errors import StoreUnavailable
 from cordboard.journal import Event
-from cordboard.plan import Change, Plan, digest, load, request_key
+from cordboard.plan import Change, Plan, load, request_key
 from cordboard.stores import Row, Transaction
 
 State = Literal["open", "approved", "applied", "declined", "stale", "expired", "discarded"]
@@ -48,7 +49,7 @@ class PlanRecord:
 
 
 def _record(row: Row) -> PlanRecord:
-    hashed = digest(row["body"].encode())
+    hashed = digest(row["body"])
     return PlanRecord(
         plan=load(json.loads(row["body"])),
         state=cast(State, row["state"]),
@@ -114,7 +115,7 @@ def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
         ordinal=ordinal,
         principal=plan.principal,
         request_key=key,
-        body=body.decode(),
+        body=body,
         hash=hashed,
         reason=reason,
         expires_at=plan.expires_at,

@@ -1,0 +1,227 @@
+"""What people decide outside MCP: plans, approve and reject, approvers, freeze and unfreeze.
+
+The safe directions (reject, freeze) ask for no passphrase; every other one does, at a terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from cordboard import facts
+from cordboard.answers import ChangeResult
+from cordboard.app import App
+from cordboard.approvers import Approver
+from cordboard.cli import terminal
+from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.clock import stamp
+from cordboard.display import quoted, shown
+from cordboard.errors import Frozen, InvalidArguments, NotAllowed, PlanNotFound
+from cordboard.results import status_of
+from cordboard.service import Caller
+from cordboard.stores.plans import PlanRecord
+
+_WAITS = ("confirmation_required", "awaiting_approval", "approved")
+_TOOK_EFFECT = ("applied", "partly_applied", "applying", "unknown")
+_LONGEST_REASON = 500
+_LISTED = 50
+
+PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="plan_ and 24 hex digits")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for a program.")]
+
+plans_app = typer.Typer(help="Plans that wait for somebody, and what became of others.")
+approvers_app = typer.Typer(help="Who may approve, with a passphrase of their own.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(plans_app, name="plans")
+    app.add_typer(approvers_app, name="approvers")
+    for command in (approve, reject, freeze, unfreeze):
+        app.command()(command)
+
+
+def approve(plan_id: PlanId) -> None:
+    """Read a plan, approve it with your passphrase, and apply it at once."""
+    before = with_app(lambda app: _before_approval(app, plan_id))
+    if before.result.status not in _WAITS:
+        _print_outcome(before.record, before.result)
+        raise typer.Exit(0 if before.result.status == "applied" else 1)
+    console.print(Text(before.text))
+    if before.nobody_enrolled:
+        console.print(
+            Text(
+                "\nNobody is enrolled as an approver yet: you will be the first. Choose a name, and a "
+                "passphrase that is asked at every approval. Both given, the plan above is applied."
+            )
+        )
+        approver = terminal.enrol()
+    else:
+        approver = terminal.identify()
+    result = _approve(before.record, approver)
+    _print_outcome(before.record, result)
+    raise typer.Exit(0 if result.status == "applied" else 1)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What `approve` needs to know before it asks anybody anything."""
+
+    record: PlanRecord
+    result: ChangeResult
+    text: str
+    nobody_enrolled: bool
+
+
+async def _before_approval(app: App, plan_id: str) -> _Before:
+    approvals = app.service.approvals
+    approvals.writable()
+    terminal.require("cordboard approve PLAN")
+    await find(app, plan_id)
+    record = await approvals.still_open(plan_id)
+    result = await result_of(app, plan_id)
+    if result.status in _WAITS:
+        since = await _frozen_since(app)
+        if since:
+            raise Frozen(f"Changes are frozen since {since}.")
+    return _Before(record, result, approvals.text(record), not await approvals.approvers.everyone())
+
+
+def _approve(record: PlanRecord, approver: Approver) -> ChangeResult:
+    try:
+        return with_app(lambda app: app.service.approvals.approve(record, approver))
+    except KeyboardInterrupt:
+        told = f"`cordboard plans show {record.plan_id}` tells what became of the plan."
+        errors.print(Text(f"Stopped. {told}", style="red"))
+        raise typer.Exit(130) from None
+
+
+def reject(
+    plan_id: PlanId,
+    why: Annotated[str, typer.Option(help="For the record.")] = "",
+) -> None:
+    """Decline a plan for good. Asks for no passphrase."""
+    _short_enough("--why", why)
+
+    async def work(app: App) -> tuple[PlanRecord, ChangeResult]:
+        approvals = app.service.approvals
+        approvals.writable()
+        record = await find(app, plan_id)
+        return record, await approvals.reject(record, app.settings.principal, why)
+
+    record, result = with_app(work)
+    if result.status in _TOOK_EFFECT:
+        errors.print(Text("Too late to reject: the plan was applied.", style="red"))
+        _print_outcome(record, result)
+        raise typer.Exit(1)
+    console.print(Text(result.message))
+
+
+@approvers_app.callback(invoke_without_command=True)
+def approvers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List who may approve."""
+    if context.invoked_subcommand is not None:
+        return
+    everyone = with_app(lambda app: app.service.approvals.approvers.everyone())
+    if as_json:
+        names = ("name", "principal", "added_at", "added_by")
+        print_json({"approvers": [{n: getattr(a, n) for n in names} for a in everyone]})
+        return
+    for approver in everyone:
+        where = f"enrolled {approver.added_at} by {shown(approver.added_by)}"
+        console.print(Text(f"{approver.name}  {where}, system user {shown(approver.principal)}"))
+    if not everyone:
+        told = "Nobody is enrolled: `cordboard approvers add NAME` enrols the first approver."
+        console.print(Text(told))
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits and . - _ @")]
+
+
+@approvers_app.command("add")
+def add_approver(name: Name) -> None:
+    """Enrol an approver. All but the first need an enrolled approver's passphrase."""
+    enrolled = _enrolled("cordboard approvers add NAME")
+    if name in enrolled:
+        raise InvalidArguments(f"An approver named {quoted(name)} is enrolled already.")
+    by = None
+    if enrolled:
+        console.print(Text("An approver who is enrolled already must agree."))
+        by = terminal.identify()
+        console.print(Text(f"Now {shown(name)}: choose a passphrase."))
+    terminal.enrol(name, by)
+
+
+@approvers_app.command("remove")
+def remove_approver(name: Name) -> None:
+    """Remove an approver. Needs an enrolled approver's passphrase."""
+    if name not in _enrolled("cordboard approvers remove NAME"):
+        raise InvalidArguments(f"No approver is named {quoted(name)}.", "Check the name.")
+    by = terminal.identify()
+    with_app(lambda app: app.service.approvals.approvers.remove(name, by))
+    console.print(Text(f"{shown(name)} is no approver any more."))
+
+
+def freeze(
+    reason: Annotated[str, typer.Option(help="Why; callers of tools are told.")],
+) -> None:
+    """Stop all routing changes at once. Calls go on; asks for no passphrase."""
+    if not reason.strip():
+        raise InvalidArguments("--reason is empty.", "Say why: it is shown to whoever asks.")
+    _short_enough("--reason", reason)
+    result = with_app(lambda app: app.service.changes.freeze(caller(app), reason))
+    console.print(Text(result.message))
+
+
+def unfreeze() -> None:
+    """Allow changes again. Needs an enrolled approver's passphrase."""
+
+    async def frozen(app: App) -> str:
+        return await _frozen_since(app)
+
+    enrolled = _enrolled("cordboard unfreeze")
+    since = with_app(frozen)
+    if not since:
+        raise InvalidArguments("Nothing is frozen.", "There is nothing to lift.")
+    if not enrolled:
+        raise NotAllowed(
+            "Nobody is enrolled, and only an approver lifts a freeze.",
+            "`cordboard approvers add NAME` enrols the first approver.",
+        )
+    console.print(Text(f"Changes are frozen since {since}."))
+    approver = terminal.identify()
+    with_app(lambda app: app.service.approvals.unfreeze(approver))
+    console.print(Text("Changes are allowed again."))
+
+
+def _enrolled(command: str) -> list[str]:
+    """The names of all approvers, for a command that may write and has a person before it."""
+
+    async def work(app: App) -> list[str]:
+        app.service.approvals.writable()
+        terminal.require(command)
+        return [approver.name for approver in await app.service.approvals.approvers.everyone()]
+
+    return with_app(work)
+
+
+async def _frozen_since(app: App) -> str:
+    """`<time> by <whom> ("<reason>")`, or "" where nothing is frozen."""
+    account = app.settings.account
+    state = await app.store.read(lambda tx: tx.one("account_get", account=account))
+    if state is None or not state["frozen_at"]:
+        return ""
+    return f"{state['frozen_at']} by {shown(state['frozen_by'])} ({quoted(state['frozen_reason'])})"
+
+
+def _short_enough(option: str, text: str) -> None:
+    if len(text) > _LONGEST_REASON:
+        raise InvalidArguments(f"{option} takes at most {_LONGEST_REASON} characters.")
+
+
+def _print_outcome(record: PlanRecord, result: ChangeResult) -> None:
+    console.print(Text(result.message, style="green" if result.status == "applied" else "red"))
+    print_changes(record, result)

@@ -1,0 +1,129 @@
+"""`cordboard plans`: what waits for somebody, and what became of the rest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from cordboard import facts
+from cordboard.answers import ChangeResult
+from cordboard.app import App
+from cordboard.cli.session import console, print_json, with_app
+from cordboard.clock import stamp
+from cordboard.display import quoted, shown
+from cordboard.errors import PlanNotFound
+from cordboard.results import status_of
+from cordboard.service import Caller
+from cordboard.stores.plans import PlanRecord
+
+_LISTED = 50
+
+PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="plan_ and 24 hex digits")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for a program.")]
+
+app = typer.Typer(help="Plans that wait for somebody, and what became of others.")
+
+
+@app.callback(invoke_without_command=True)
+def plans(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Of every state, newest first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the plans that are open; with --all the newest of every state."""
+    if context.invoked_subcommand is None:
+        _list_plans(every, as_json)
+
+
+def _list_plans(every: bool, as_json: bool) -> None:
+    async def work(wired: App) -> tuple[list[PlanRecord], str]:
+        approvals = wired.service.approvals
+        found = await (approvals.newest(_LISTED) if every else approvals.waiting())
+        return found, stamp(wired.clock())
+
+    records, now = with_app(work)
+    if as_json:
+        print_json({"plans": [_as_row(record, now) for record in records]})
+        return
+    for record in records:
+        row = _as_row(record, now)
+        console.print(Text(f"{row['plan_id']}  {row['status']}  {row['what']}", style="bold"))
+        by = f"asked by {row['by']} at {row['created_at']}, valid until {row['expires_at']}"
+        reason = f", reason given: {quoted(record.reason)}" if record.reason else ""
+        console.print(Text(f"    {by}, level {row['level']}{reason}"))
+    if not records:
+        hint = "" if every else " `cordboard plans --all` lists those that are settled."
+        console.print(Text(f"There is no {'plan yet' if every else 'open plan'}.{hint}"))
+
+
+def _as_row(record: PlanRecord, now: str) -> dict[str, Any]:
+    plan = record.plan
+    return {
+        "plan_id": plan.plan_id,
+        "status": status_of(record, now),
+        "action": plan.action,
+        "what": facts.headline(plan),
+        "numbers": len(plan.draft.changes),
+        "by": shown(plan.principal),
+        "reason": shown(record.reason),
+        "level": plan.level,
+        "why": shown(plan.why),
+        "created_at": plan.created_at,
+        "expires_at": plan.expires_at,
+    }
+
+
+@app.command("show")
+def show_plan(plan_id: PlanId, as_json: AsJson = False) -> None:
+    """Show one plan with all its changes, and what became of it."""
+
+    async def work(wired: App) -> tuple[PlanRecord, ChangeResult]:
+        return await find(wired, plan_id), await result_of(wired, plan_id)
+
+    record, result = with_app(work)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+        return
+    plan = record.plan
+    console.print(Text(f"{plan.plan_id}  {result.status}", style="bold"))
+    console.print(Text(f"{shown(plan.principal)} asked to {facts.headline(plan)}."))
+    if record.reason:
+        console.print(Text(f"Reason given, in the requester's words: {quoted(record.reason)}"))
+    print_changes(record, result)
+    for warning in result.warnings:
+        console.print(Text(f"Warning: {shown(warning)}", style="yellow"))
+    console.print(Text(f"Level {plan.level}: {shown(plan.why)}."))
+    console.print(Text(result.message))
+
+
+async def find(wired: App, plan_id: str) -> PlanRecord:
+    try:
+        return await app.service.approvals.find(plan_id)
+    except PlanNotFound as exc:
+        raise PlanNotFound(
+            f"There is no plan {quoted(plan_id)} in this store.", exc.remedy
+        ) from None
+
+
+async def result_of(wired: App, plan_id: str) -> ChangeResult:
+    return await app.service.changes.get(caller(app), plan_id, every=True)
+
+
+def caller(wired: App) -> Caller:
+    return Caller(app.settings.account, app.settings.principal)
+
+
+def print_changes(record: PlanRecord, result: ChangeResult) -> None:
+    """A line for each change the result shows; how many more there are."""
+    drafted = (*record.plan.draft.changes, *record.plan.draft.unchanged)
+    told = {(c.number, c.direction): c for c in result.changes}
+    for change in drafted:
+        shape = told.get((change.number, change.direction))
+        if shape is not None:
+            detail = f" ({shown(shape.detail)})" if shape.detail else ""
+            console.print(Text(f"  {shape.outcome}: {facts.describe_change(change)}{detail}"))
+    if len(drafted) > len(told):
+        more = f"`cordboard plans show {record.plan_id}` lists them all."
+        console.print(Text(f"  … and {len(drafted) - len(told)} more: {more}"))
