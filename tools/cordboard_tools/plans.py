@@ -82,7 +82,7 @@ async def _freeze(desk: Desk, given: FreezeChanges) -> ChangeResult:
 _APPLIES = Hints(read_only=False, destructive=True, idempotent=True)
 _UNDOES = Hints(read_only=False, destructive=True, idempotent=False)
 _DROPS = Hints(read_only=False, destructive=False, idempotent=True)
-_FREEZES = Hints(read_only=False, destructive=False, idempotent=True)
+_FREEZES = Hints(read_only=False, destructive=False, idempotent=False)
 
 TOOLS = (
     Tool("apply_plan", "Apply a plan", ApplyPlan, ChangeResult, _APPLIES, _apply),
