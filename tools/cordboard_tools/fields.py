@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from cordboard.binding import AGENT_PATTERN, SLUG_PATTERN
 from cordboard.number import PATTERN
 
 _ID = "^[A-Za-z0-9._-]{1,100}$"
+
+
+def something(value: str) -> str:
+    """Refuses the words with which a model says nothing: they would be taken at face value."""
+    if value.lower() in ("null", "none", "undefined"):
+        raise ValueError(f"{value} is no id; clear_number_pathway clears a pathway")
+    return value
+
 
 AgentId = Annotated[
     str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")
@@ -25,7 +33,9 @@ SomeSlugs = Annotated[
 ]
 Reason = Annotated[str, Field(max_length=500, description="why, for the approver")]
 PlanId = Annotated[str, Field(pattern="^plan_[0-9a-f]{24}$", description="plan_ and 24 hex digits")]
-PathwayId = Annotated[str, Field(pattern=_ID, description="from list_pathways")]
+PathwayId = Annotated[
+    str, Field(pattern=_ID, description="from list_pathways"), AfterValidator(something)
+]
 Limit = Annotated[int, Field(ge=1, le=200)]
 Cursor = Annotated[str, Field(max_length=500, description="next_cursor of the last page")]
 Query = Annotated[str, Field(max_length=100, description="text to find")]
@@ -41,4 +51,8 @@ NumberFilter = Annotated[str, WithJsonSchema({"type": "string", "pattern": optio
 PathwayFilter = Annotated[
     str, Field(pattern=optional(_ID), description="only this one, with versions and nodes")
 ]
-NodeId = Annotated[str, Field(pattern=optional(_ID), description="node of that version")]
+NodeId = Annotated[
+    str,
+    Field(pattern=optional(_ID), description="node of that version"),
+    AfterValidator(something),
+]

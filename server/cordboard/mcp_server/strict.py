@@ -82,7 +82,8 @@ def _line(error: Any, names: list[str], model: type[BaseModel]) -> str:
     if kind == "literal_error":
         return f"{where}: must be one of {context['expected']}"
     if kind == "value_error":
-        return str(context["error"])
+        said = str(context["error"])
+        return f"{where}: {said}" if error["loc"] else said
     return f"{where}: {_WORDS.get(kind, error['msg'])}"
 
 

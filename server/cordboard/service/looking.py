@@ -147,12 +147,7 @@ class Lookups:
 
     async def get_number_route(self, account: str, number: str) -> NumberRoute:
         """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound."""
-        if not numbers.is_canonical(number):
-            verdict = numbers.check(number)
-            meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
-            raise InvalidNumberFormat(
-                f"That is not a number in E.164 form: {verdict.reason}.{meant}"
-            )
+        _shaped(number)
         found: list[OwnedNumber] = []
         down: list[CordboardError] = []
         notes: list[str] = []
@@ -218,6 +213,8 @@ class Lookups:
         self, account: str, number: str = "", agent: str = "", limit: int = 20, cursor: str = ""
     ) -> ChangeList:
         """The history, newest first: one row per number and plan, plans still open too."""
+        if number:
+            _shaped(number)
         asked = {"list": "changes", "account": account, "number": number, "agent": agent}
         after = self._cursors.open(asked, cursor)
         now = stamp(self._clock())
@@ -268,3 +265,11 @@ class Lookups:
             incomplete.append(IncompleteShape(platform=platform, why=why))
             return []
         return [platform] if platform else list(self._platforms)
+
+
+def _shaped(number: str) -> None:
+    """Raises: InvalidNumberFormat for what is no E.164 number, with the form that may be meant."""
+    if not numbers.is_canonical(number):
+        verdict = numbers.check(number)
+        meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
+        raise InvalidNumberFormat(f"That is not a number in E.164 form: {verdict.reason}.{meant}")

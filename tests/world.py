@@ -1,0 +1,421 @@
+"""The world that tests share: the seeds' own numbers and agents in a real store, a real server,
+a clock that is set by hand, and a person who answers forms as a test says.
+
+Take it through the fixtures of conftest.py (`make_world`, `world`, `era`); the values here
+(`SUPPORT_LINE`, `Person`, ...) are imported: `from tests.world import Person`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+from mcp_types import CallToolResult, ElicitResult, ErrorData, TextContent
+
+from cordboard.app import App, build_server
+from cordboard.config import Settings, load
+from cordboard.mcp_server import CordboardServer
+from cordboard.stores import Transaction
+from cordboard.stores.sqlite import SqliteStore
+
+AT = "2026-01-31T09:00:00.000Z"
+"""When the seeded world was made: half an hour before a test's clock starts."""
+
+# Every number is from the vendors' pages that the project began with.
+SUPPORT_LINE = "+14155551234"  # PRODUCTION, twilio, "Support Line"
+SECOND_LINE = "+14155555678"  # PRODUCTION, twilio, no label
+INDIA = "+918062810341"  # PRODUCTION, exotel
+TEST_ONE = "+12025551234"  # TEST, telnyx
+TEST_TWO = "+14165551234"  # TEST, telnyx
+TEST_THREE = "+61212345678"  # TEST, vonage
+PROTECTED = "+442012345678"  # PRODUCTION, vonage, tag `protected`
+EMERGENCY = "+971501234567"  # PRODUCTION, plivo, tag `emergency_callback`
+UNKNOWN_PURPOSE = "+6512345678"  # purpose not known, bandwidth
+POOL_ONE = "+16286666348"  # PRODUCTION, twilio, slug 16286666348
+POOL_TWO = "+12131231214"  # PRODUCTION, twilio, slug 1231242151
+NOT_OWNED = "+14155551235"  # one digit from SUPPORT_LINE
+
+
+@dataclass(frozen=True)
+class SeedNumber:
+    """A number as `cordboard import` would have put it into the store; slug "": its digits."""
+
+    number: str
+    provider: str = "twilio"
+    label: str = ""
+    purpose: str = "PRODUCTION"
+    tags: tuple[str, ...] = ()
+    slug: str = ""
+
+
+@dataclass(frozen=True)
+class SeedAgent:
+    """An agent of the local platform."""
+
+    agent: str
+    name: str
+    direction: str = "inbound"
+    pathway_id: str = ""
+
+
+@dataclass(frozen=True)
+class SeedPathway:
+    """A pathway with the nodes of each version, oldest first."""
+
+    pathway_id: str
+    name: str
+    versions: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class SeedBinding:
+    """A binding that is there before the test begins."""
+
+    number: str
+    agent: str
+    direction: str = "inbound"
+    pathway_id: str = ""
+    pathway_version: int = 0
+    start_node_id: str = ""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What stands in a store before the test begins."""
+
+    agents: tuple[SeedAgent, ...] = ()
+    numbers: tuple[SeedNumber, ...] = ()
+    pathways: tuple[SeedPathway, ...] = ()
+    bindings: tuple[SeedBinding, ...] = ()
+    providers: tuple[str, ...] = ("bandwidth", "exotel", "plivo", "telnyx", "twilio", "vonage")
+
+    def but(self, **changed: Any) -> Seed:
+        """This seed with other parts."""
+        return dataclasses.replace(self, **changed)
+
+    def bound(self, agent: str, *numbers: str, direction: str = "inbound", **pathway: Any) -> Seed:
+        """This seed with these numbers attached to an agent beforehand."""
+        more = tuple(SeedBinding(n, agent, direction, **pathway) for n in numbers)
+        return self.but(bindings=self.bindings + more)
+
+
+AGENTS = (
+    SeedAgent("local:support", "Support Agent"),
+    SeedAgent("local:sales", "Sales Agent", pathway_id="pathway_sales"),
+    SeedAgent("local:night", "Night Agent"),
+    SeedAgent("local:campaign", "Spring Campaign", "outbound"),
+    SeedAgent("local:followup", "Follow-up Calls", "outbound"),
+)
+NUMBERS = (
+    SeedNumber(SUPPORT_LINE, label="Support Line"),
+    SeedNumber(SECOND_LINE),
+    SeedNumber(INDIA, "exotel", "India Desk"),
+    SeedNumber(TEST_ONE, "telnyx", "Test Washington", "TEST"),
+    SeedNumber(TEST_TWO, "telnyx", "Test Toronto", "TEST"),
+    SeedNumber(TEST_THREE, "vonage", "Test Sydney", "TEST"),
+    SeedNumber(PROTECTED, "vonage", "Head Office", tags=("protected",)),
+    SeedNumber(EMERGENCY, "plivo", "Lift Alarm", tags=("emergency_callback",)),
+    SeedNumber(UNKNOWN_PURPOSE, "bandwidth", "Singapore", ""),
+    SeedNumber(POOL_ONE, label="Pool One", slug="16286666348"),
+    SeedNumber(POOL_TWO, label="Pool Two", slug="1231242151"),
+)
+PATHWAYS = (
+    SeedPathway("pathway_abc123", "Opening Hours", (("node_start",), ("node_start", "node_xyz"))),
+    SeedPathway("pathway_sales", "Sales", (("node_start", "node_offer"),)),
+)
+SEEDS = Seed(AGENTS, NUMBERS, PATHWAYS)
+EMPTY = Seed(providers=())
+
+
+class Clock:
+    """Time stands still until a test advances it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+class Person:
+    """Someone at a client: answers forms with these words in turn, the last one for good.
+
+    yes, no: the form sent with that choice. decline, cancel: the form closed. Not a clear answer:
+    bare (accepted, nothing in it), text (approve is "true"), one (1), list ([true]), other (another
+    field), extra (true, and a field nobody asked for). error: the client answers with a protocol
+    error. raise: its callback crashes. silent: the form stays open for ever.
+    `meanwhile` runs while the form is open. `asked` keeps every text that was shown.
+    """
+
+    FORMS: Mapping[str, dict[str, Any] | None] = {
+        "yes": {"approve": True},
+        "no": {"approve": False},
+        "bare": None,
+        "empty": {},
+        "text": {"approve": "true"},
+        "one": {"approve": 1},
+        "list": {"approve": ["true"]},
+        "other": {"confirm": True},
+        "extra": {"approve": True, "note": "x"},
+    }
+
+    def __init__(
+        self, *answers: str, meanwhile: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        self._answers = list(answers) or ["yes"]
+        self._meanwhile = meanwhile
+        self.asked: list[str] = []
+        self.forms: list[dict[str, Any]] = []
+
+    async def __call__(self, context: object, params: Any) -> ElicitResult | ErrorData:
+        del context
+        self.asked.append(params.message)
+        self.forms.append(params.requested_schema)
+        if self._meanwhile is not None:
+            await self._meanwhile()
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer == "silent":
+            await anyio.sleep_forever()
+        if answer == "raise":
+            raise RuntimeError("the client's form broke")
+        if answer == "error":
+            return ErrorData(code=-32000, message="no person here")
+        return given(answer)
+
+
+def given(answer: str) -> ElicitResult:
+    """What a client sends for one of a `Person`'s words."""
+    if answer in ("decline", "cancel"):
+        return ElicitResult(action="decline" if answer == "decline" else "cancel")
+    # model_construct: some of these are what no well-behaved client would build.
+    return ElicitResult.model_construct(action="accept", content=Person.FORMS[answer])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A tool's result, read. `data` is the structured content, {} for an error."""
+
+    raw: CallToolResult
+    text: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_error(self) -> bool:
+        return bool(self.raw.is_error)
+
+    @property
+    def code(self) -> str:
+        """The stable code an error's text starts with; "" for no error."""
+        return self.text.partition(":")[0] if self.is_error else ""
+
+    def __getitem__(self, name: str) -> Any:
+        assert not self.is_error, self.text
+        return self.data[name]
+
+    @property
+    def status(self) -> str:
+        return str(self["status"])
+
+    @property
+    def message(self) -> str:
+        return str(self["message"])
+
+    @property
+    def plan_id(self) -> str:
+        return str(self["plan_id"])
+
+
+def read(result: CallToolResult) -> Reply:
+    """A result of a tool with its one block of text."""
+    [block] = result.content
+    assert isinstance(block, TextContent)
+    return Reply(result, block.text, result.structured_content or {})
+
+
+@dataclass
+class World:
+    """A store on disk, one server process on it, and the clock of both."""
+
+    home: Path
+    clock: Clock
+    server: CordboardServer
+    others: list[CordboardServer] = field(default_factory=list[CordboardServer])
+
+    @property
+    def app(self) -> App:
+        return self.server.app
+
+    @property
+    def settings(self) -> Settings:
+        return self.app.settings
+
+    @property
+    def database(self) -> Path:
+        return self.settings.database
+
+    def another(self, policy: str = "", **config: Any) -> World:
+        """One more process on the same store, with its own policy and settings."""
+        server = serve(self.home, self.clock, policy or self.settings.policy.name, config)
+        self.others.append(server)
+        return World(self.home, self.clock, server)
+
+    def client(self, era: str = "auto", person: Person | None = None) -> Client:
+        """A client of this server; without a person it cannot show forms."""
+        return Client(self.server, mode=era, elicitation_callback=person)
+
+    async def call(
+        self, tool: str, *, era: str = "auto", person: Person | None = None, **arguments: Any
+    ) -> Reply:
+        """One call by a client that connects for it."""
+        async with self.client(era, person) as client:
+            return read(await client.call_tool(tool, arguments))
+
+    async def done(self, tool: str, **arguments: Any) -> Reply:
+        """A change that somebody at another process makes and applies at once, whatever it is."""
+        other = self.another("relaxed")
+        planned = await other.call(tool, person=Person("yes"), **arguments)
+        if planned.status == "confirmation_required":
+            planned = await other.call("apply_plan", plan_id=planned.plan_id)
+        assert planned.status == "applied", planned.text
+        return planned
+
+    async def holders(self, number: str, direction: str = "inbound") -> list[str]:
+        """Who holds a number now, as get_number_route tells it."""
+        route = await self.call("get_number_route", number=number)
+        return [binding["agent"] for binding in route[direction]]
+
+    async def sides(self, number: str) -> list[tuple[str, str, str, int, str]]:
+        """Every binding of a number as the store has it: direction, agent and the pathway."""
+        rows = await self.app.store.read(
+            lambda tx: tx.all("bindings_of", account="default", number=number)
+        )
+        names = ("direction", "agent", "pathway_id", "pathway_version", "start_node_id")
+        return [tuple(row[n] for n in names) for row in rows]
+
+    async def seq(self) -> int:
+        """How many events the journal has: it stays when nothing was written."""
+        row = await self.app.store.read(lambda tx: tx.one("account_get", account="default"))
+        return int(row["seq"]) if row else 0
+
+    async def events(self) -> list[str]:
+        """The names of the journal's events, oldest first."""
+        rows = await self.app.store.read(
+            lambda tx: tx.all("journal_page", account="default", after=0, limit=10_000)
+        )
+        return [row["event"] for row in rows]
+
+    async def put(self, query: str, **params: Any) -> None:
+        """Run one statement of queries.sql that writes, as an operator's import would."""
+        await self.app.store.write(lambda tx: tx.run(query, account="default", **params))
+
+    async def put_number(self, number: SeedNumber) -> None:
+        """Import one number anew: label, purpose, tags and the rest as given."""
+        await self.app.store.write(lambda tx: _put_number(tx, 900, number))
+
+    async def close(self) -> None:
+        """Let go of every store that was opened."""
+        for server in (self.server, *self.others):
+            await server.app.store.close()
+
+
+def serve(home: Path, clock: Clock, policy: str, config: Mapping[str, Any]) -> CordboardServer:
+    """A server on the store in `home`, set up the way an operator does it: settings in capitals
+    are environment variables, others stand in the configuration file."""
+    environ = {"CORDBOARD_DATABASE": str(home / "cordboard.db"), "CORDBOARD_POLICY": policy}
+    environ |= {name: value for name, value in config.items() if name.isupper()}
+    filed = {name: value for name, value in config.items() if not name.isupper()}
+    if filed:
+        file = home / f"config-{len(list(home.glob('config-*')))}.toml"
+        lines = [f"{name} = {json.dumps(value)}" for name, value in filed.items()]
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+        environ["CORDBOARD_CONFIG"] = str(file)
+    return build_server(load(environ), clock)
+
+
+def fill(tx: Transaction, seed: Seed) -> None:
+    """Put a seed into an empty store, in one transaction."""
+    for provider in seed.providers:
+        tx.run("provider_add", account="default", provider=provider)
+    for agent in seed.agents:
+        row = dataclasses.asdict(agent)
+        tx.run("agent_put", account="default", user_id="user-1", at=AT, **row)
+    for row_id, number in enumerate(seed.numbers, start=42):
+        _put_number(tx, row_id, number)
+    for pathway in seed.pathways:
+        key = {"account": "default", "pathway_id": pathway.pathway_id}
+        tx.run("pathway_put", **key, name=pathway.name)
+        for version, nodes in enumerate(pathway.versions, start=1):
+            tx.run("pathway_version_put", **key, version=version, nodes=json.dumps(nodes))
+    for binding in seed.bindings:
+        tx.run("binding_add", account="default", at=AT, **dataclasses.asdict(binding))
+        bump = f"number_bump_{binding.direction}"
+        tx.run(bump, account="default", number=binding.number, at=AT)
+
+
+def _put_number(tx: Transaction, row_id: int, number: SeedNumber) -> None:
+    row = dataclasses.asdict(number) | {"tags": json.dumps(number.tags)}
+    row["slug"] = number.slug or number.number.removeprefix("+")
+    tx.run("number_put", account="default", id=row_id, at=AT, **row)
+
+
+class Worlds:
+    """Makes worlds for one test. Each seed is filled once per session, then copied as a file."""
+
+    def __init__(self, home: Path, templates: Path) -> None:
+        self._home, self._templates = home, templates
+        self._made: list[World] = []
+
+    def __call__(self, seed: Seed = SEEDS, *, policy: str = "standard", **config: Any) -> World:
+        home = self._home / f"world-{len(self._made)}"
+        home.mkdir()
+        shutil.copy(self._template(seed), home / "cordboard.db")
+        clock = Clock()
+        self._made.append(World(home, clock, serve(home, clock, policy, config)))
+        return self._made[-1]
+
+    def close(self) -> None:
+        """Close every store of every world made."""
+        for made in self._made:
+            in_a_loop_of_its_own(made.close)
+
+    def _template(self, seed: Seed) -> Path:
+        path = self._templates / f"{abs(hash(seed)):x}.db"
+        if not path.exists():
+            in_a_loop_of_its_own(_make_template, path, seed)
+        return path
+
+
+def in_a_loop_of_its_own(work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    """Run async work to its end, also where a test's loop is running already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, work, *arguments).result()
+
+
+async def _make_template(path: Path, seed: Seed) -> None:
+    store = SqliteStore(path)
+    await store.write(lambda tx: fill(tx, seed))
+    await store.close()
+
+
+def many(count: int, start: int = 0, **told: Any) -> tuple[SeedNumber, ...]:
+    """So many valid TEST numbers (unless told otherwise), in rising order."""
+    told = {"provider": "telnyx", "purpose": "TEST"} | told
+    return tuple(SeedNumber(f"+1202556{start + i:04d}", **told) for i in range(count))
+
+
+def names(numbers: Sequence[SeedNumber]) -> list[str]:
+    """Their E.164 texts."""
+    return [n.number for n in numbers]
