@@ -238,11 +238,30 @@ class Reply:
         return str(self["plan_id"])
 
 
+CODES = frozenset(
+    "INVALID_ARGUMENTS INVALID_NUMBER_FORMAT DUPLICATE_NUMBER NUMBER_NOT_FOUND "
+    "NUMBER_ATTACHED_ELSEWHERE NUMBER_NOT_ATTACHED NUMBER_HELD AGENT_NOT_FOUND PATHWAY_NOT_FOUND "
+    "PROVIDER_NOT_CONFIGURED NOT_SUPPORTED PLAN_NOT_FOUND APPROVAL_REQUIRED NOT_ALLOWED FROZEN "
+    "LIMIT_EXCEEDED READ_ONLY PLATFORM_AUTH PLATFORM_RATE_LIMITED PLATFORM_UNREACHABLE "
+    "PLATFORM_ERROR STORE_UNAVAILABLE".split()
+)
+
+
 def read(result: CallToolResult) -> Reply:
-    """A result of a tool with its one block of text."""
+    """A tool's result, and what holds for each: an error starts with a code and has no data;
+    any other says the same as text and as data, and its counts are true."""
     [block] = result.content
     assert isinstance(block, TextContent)
-    return Reply(result, block.text, result.structured_content or {})
+    reply = Reply(result, block.text, result.structured_content or {})
+    if reply.is_error:
+        assert result.structured_content is None
+        assert reply.code in CODES, block.text
+        return reply
+    assert json.loads(block.text) == reply.data and reply.message
+    if "counts" in reply.data and len(reply["changes"]) < 25:
+        outcomes = [change["outcome"] for change in reply["changes"]]
+        assert reply["counts"] == {name: outcomes.count(name) for name in reply["counts"]}
+    return reply
 
 
 @dataclass
@@ -253,6 +272,7 @@ class World:
     clock: Clock
     server: CordboardServer
     others: list[CordboardServer] = field(default_factory=list[CordboardServer])
+    colleague: World | None = None
 
     @property
     def app(self) -> App:
@@ -285,7 +305,9 @@ class World:
 
     async def done(self, tool: str, **arguments: Any) -> Reply:
         """A change that somebody at another process makes and applies at once, whatever it is."""
-        other = self.another("relaxed")
+        if self.colleague is None:
+            self.colleague = self.another("relaxed")
+        other = self.colleague
         planned = await other.call(tool, person=Person("yes"), **arguments)
         if planned.status == "confirmation_required":
             planned = await other.call("apply_plan", plan_id=planned.plan_id)

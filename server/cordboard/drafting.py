@@ -59,6 +59,16 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
     )
 
 
+def one_platform(asked: Asked) -> None:
+    """Raises: NotSupported for agents of two platforms, before anybody asks whether they exist."""
+    platforms = {agent.partition(":")[0] for agent in asked.agents}
+    if len(platforms) > 1:
+        raise NotSupported(
+            f"A number cannot be moved across platforms ({asked.from_agent} to {asked.agent}).",
+            "Detach it on one platform and attach it on the other, as two plans.",
+        )
+
+
 def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
     """The draft of an undo, and why it cannot be done (empty when it can)."""
     changes: list[Change] = []
@@ -98,18 +108,12 @@ def _agents(asked: Asked, seen: Observed) -> Agent:
         raise AgentNotFound(f"{many} {' and '.join(missing)} not found.{hint}")
     agent = seen.agents[asked.agent]
     source = seen.agents.get(asked.from_agent)
-    if source is not None:
-        if source.platform != agent.platform:
-            raise NotSupported(
-                f"A number cannot be moved across platforms ({source.agent} to {agent.agent}).",
-                "Detach it on one platform and attach it on the other, as two plans.",
-            )
-        if source.direction != agent.direction:
-            raise NotSupported(
-                f"{source.agent} is {source.direction} and {agent.agent} is {agent.direction}: "
-                "a number cannot be moved between them.",
-                "Name two agents of one direction; list_agents shows it.",
-            )
+    if source is not None and source.direction != agent.direction:
+        raise NotSupported(
+            f"{source.agent} is {source.direction} and {agent.agent} is {agent.direction}: "
+            "a number cannot be moved between them.",
+            "Name two agents of one direction; list_agents shows it.",
+        )
     return agent
 
 

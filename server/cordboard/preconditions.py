@@ -33,7 +33,11 @@ def stale(change: Change, now: OwnedNumber | None) -> list[str]:
     side = held.get(change.before.agent)
     found: list[str] = []
     if seen.holders != fresh.holders:
-        found.append(_moved(change, "agent", _names(seen.holders), _names(fresh.holders)))
+        found.append(
+            _moved(
+                change, "agent", _listed(seen.holders, "nobody"), _listed(fresh.holders, "nobody")
+            )
+        )
     elif side is not None and side.pathway != change.before.pathway:
         for name in ("pathway_id", "pathway_version", "start_node_id"):
             old, new = getattr(change.before.pathway, name), getattr(side.pathway, name)
@@ -42,7 +46,7 @@ def stale(change: Change, now: OwnedNumber | None) -> list[str]:
     for name in ("provider", "purpose", "tags"):
         old, new = getattr(seen, name), getattr(fresh, name)
         if old != new:
-            found.append(_moved(change, name, _names(old) or "none", _names(new) or "none"))
+            found.append(_moved(change, name, _listed(old), _listed(new)))
     if not found and seen.version != fresh.version:
         found.append(
             _moved(change, "version", seen.version, fresh.version, " (it changed and came back)")
@@ -54,8 +58,8 @@ def _moved(change: Change, name: str, old: object, new: object, more: str = "") 
     return f"{change.number} ({change.direction}): {name} was {old}, is now {new}{more}"
 
 
-def _names(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else (", ".join(value) or "nobody")
+def _listed(value: str | tuple[str, ...], empty: str = "none") -> str:
+    return (value if isinstance(value, str) else ", ".join(value)) or empty
 
 
 def mixing(changes: tuple[Change, ...], seen: Observed) -> list[str]:

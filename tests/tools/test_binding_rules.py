@@ -26,7 +26,7 @@ from tests.world import (
 
 pytestmark = pytest.mark.anyio
 
-PINNED = {
+PINNED: dict[str, Any] = {
     "pathway_id": "pathway_abc123",
     "pathway_version": 2,
     "start_node_id": "node_xyz",
@@ -165,7 +165,11 @@ async def test_a_number_the_named_provider_does_not_own_is_not_found(
 
 
 async def test_the_named_provider_holds_for_slugs_too(world: World) -> None:
-    given = {"agent": "local:campaign", "number_slugs": ["1231242151"], "provider": "telnyx"}
+    given: dict[str, Any] = {
+        "agent": "local:campaign",
+        "number_slugs": ["1231242151"],
+        "provider": "telnyx",
+    }
     assert (await world.call("attach_numbers", **given)).code == "NUMBER_NOT_FOUND"
 
 

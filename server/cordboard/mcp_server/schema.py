@@ -6,6 +6,7 @@ top-level unions; what is published here is the common core, and the server chec
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -34,6 +35,7 @@ def output_schema(model: type[BaseModel]) -> dict[str, Any]:
     return cast(dict[str, Any], _bare(full)) | {"required": list(full["properties"])}
 
 
+@cache
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     made = model.model_json_schema(schema_generator=_Slim)
     made.pop("title", None)

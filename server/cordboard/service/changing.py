@@ -66,7 +66,9 @@ class Changes:
         """
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
-        platform = await self._ready(caller, asked.agent or asked.from_agent)
+        self._writable()
+        drafting.one_platform(asked)
+        platform = await self._ready(caller, asked.agent)
         seen = await platform.observe(caller.account, asked)
         draft = drafting.draw_up(asked, seen)
         if not draft.changes:
