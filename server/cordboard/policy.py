@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cordboard.canonical import canonical, digest
 from cordboard.errors import ConfigError
@@ -49,7 +49,9 @@ class Rule(BaseModel):
     purpose: Annotated[tuple[Literal["TEST", "PRODUCTION"], ...], BeforeValidator(_as_list)] = ()
     tag: Words = ()
     provider: Words = ()
-    number_prefix: Words = Field(default=(), alias="prefix")
+    number_prefix: Words = Field(
+        default=(), validation_alias=AliasChoices("prefix", "number_prefix")
+    )
     platform: Words = ()
     size: int = Field(default=0, ge=0, strict=True)
 

@@ -1,4 +1,4 @@
-"""What people decide outside MCP: plans, approve and reject, approvers, freeze and unfreeze.
+"""What people decide outside MCP: approve and reject, approvers, freeze and unfreeze.
 
 The safe directions (reject, freeze) ask for no passphrase; every other one does, at a terminal.
 """
@@ -6,33 +6,25 @@ The safe directions (reject, freeze) ask for no passphrase; every other one does
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from cordboard import facts
 from cordboard.answers import ChangeResult
 from cordboard.app import App
 from cordboard.approvers import Approver
 from cordboard.cli import terminal
+from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes, result_of
 from cordboard.cli.session import console, errors, print_json, with_app
-from cordboard.clock import stamp
 from cordboard.display import quoted, shown
-from cordboard.errors import Frozen, InvalidArguments, NotAllowed, PlanNotFound
-from cordboard.results import status_of
-from cordboard.service import Caller
+from cordboard.errors import Frozen, InvalidArguments, NotAllowed
 from cordboard.stores.plans import PlanRecord
 
 _WAITS = ("confirmation_required", "awaiting_approval", "approved")
 _TOOK_EFFECT = ("applied", "partly_applied", "applying", "unknown")
 _LONGEST_REASON = 500
-_LISTED = 50
 
-PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="plan_ and 24 hex digits")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for a program.")]
-
-plans_app = typer.Typer(help="Plans that wait for somebody, and what became of others.")
 approvers_app = typer.Typer(help="Who may approve, with a passphrase of their own.")
 
 
@@ -179,11 +171,8 @@ def freeze(
 def unfreeze() -> None:
     """Allow changes again. Needs an enrolled approver's passphrase."""
 
-    async def frozen(app: App) -> str:
-        return await _frozen_since(app)
-
     enrolled = _enrolled("cordboard unfreeze")
-    since = with_app(frozen)
+    since = with_app(_frozen_since)
     if not since:
         raise InvalidArguments("Nothing is frozen.", "There is nothing to lift.")
     if not enrolled:

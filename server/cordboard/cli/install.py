@@ -100,12 +100,13 @@ def find_command(argv0: str, place: Place) -> tuple[str, ...]:
 def server_environment(place: Place, defaults: Mapping[str, str]) -> dict[str, str]:
     """Our own settings where they are set and not the default; paths made absolute."""
     env: dict[str, str] = {}
-    for name in ("CORDBOARD_DATABASE", "CORDBOARD_POLICY", "CORDBOARD_CONFIG"):
+    for name in map("CORDBOARD_".__add__, ("DATABASE", "POLICY", "CONFIG", "READ_ONLY")):
         value = place.environ.get(name, "")
         if re.search(r"://[^/\s]*:[^/\s]*@|[?&]password=", value):
             why = "it would stand in clear in the client's file; a ~/.pgpass file can hold it"
             raise InstallError(f"Take the password out of {name}: {why}.")
-        if value and "://" not in value and value not in ("relaxed", "standard", "strict"):
+        plain = name.endswith("READ_ONLY") or value in ("relaxed", "standard", "strict")
+        if value and "://" not in value and not plain:
             value = str(place.cwd / (place.home / value[2:] if value[:2] == "~/" else value))
         if value and value != defaults.get(name):
             env[name] = value

@@ -19,14 +19,15 @@ from cordboard.service import Caller
 from cordboard.stores.plans import PlanRecord
 
 _LISTED = 50
+_OPEN_LISTED = 100  # what `Approvals.waiting` gives
 
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="plan_ and 24 hex digits")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for a program.")]
 
-app = typer.Typer(help="Plans that wait for somebody, and what became of others.")
+plans_app = typer.Typer(help="Plans that wait for somebody, and what became of others.")
 
 
-@app.callback(invoke_without_command=True)
+@plans_app.callback(invoke_without_command=True)
 def plans(
     context: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="Of every state, newest first.")] = False,
@@ -38,10 +39,10 @@ def plans(
 
 
 def _list_plans(every: bool, as_json: bool) -> None:
-    async def work(wired: App) -> tuple[list[PlanRecord], str]:
-        approvals = wired.service.approvals
+    async def work(app: App) -> tuple[list[PlanRecord], str]:
+        approvals = app.service.approvals
         found = await (approvals.newest(_LISTED) if every else approvals.waiting())
-        return found, stamp(wired.clock())
+        return found, stamp(app.clock())
 
     records, now = with_app(work)
     if as_json:
@@ -53,6 +54,8 @@ def _list_plans(every: bool, as_json: bool) -> None:
         by = f"asked by {row['by']} at {row['created_at']}, valid until {row['expires_at']}"
         reason = f", reason given: {quoted(record.reason)}" if record.reason else ""
         console.print(Text(f"    {by}, level {row['level']}{reason}"))
+    if len(records) >= (_LISTED if every else _OPEN_LISTED):
+        console.print(Text(f"The newest {len(records)} are shown."))
     if not records:
         hint = "" if every else " `cordboard plans --all` lists those that are settled."
         console.print(Text(f"There is no {'plan yet' if every else 'open plan'}.{hint}"))
@@ -75,12 +78,12 @@ def _as_row(record: PlanRecord, now: str) -> dict[str, Any]:
     }
 
 
-@app.command("show")
+@plans_app.command("show")
 def show_plan(plan_id: PlanId, as_json: AsJson = False) -> None:
     """Show one plan with all its changes, and what became of it."""
 
-    async def work(wired: App) -> tuple[PlanRecord, ChangeResult]:
-        return await find(wired, plan_id), await result_of(wired, plan_id)
+    async def work(app: App) -> tuple[PlanRecord, ChangeResult]:
+        return await find(app, plan_id), await result_of(app, plan_id)
 
     record, result = with_app(work)
     if as_json:
@@ -98,7 +101,8 @@ def show_plan(plan_id: PlanId, as_json: AsJson = False) -> None:
     console.print(Text(result.message))
 
 
-async def find(wired: App, plan_id: str) -> PlanRecord:
+async def find(app: App, plan_id: str) -> PlanRecord:
+    """The plan; the id stands quoted in the refusal. Raises: PlanNotFound."""
     try:
         return await app.service.approvals.find(plan_id)
     except PlanNotFound as exc:
@@ -107,11 +111,13 @@ async def find(wired: App, plan_id: str) -> PlanRecord:
         ) from None
 
 
-async def result_of(wired: App, plan_id: str) -> ChangeResult:
+async def result_of(app: App, plan_id: str) -> ChangeResult:
+    """What became of the plan, with every change."""
     return await app.service.changes.get(caller(app), plan_id, every=True)
 
 
-def caller(wired: App) -> Caller:
+def caller(app: App) -> Caller:
+    """Whoever runs this command: the operating-system user, who has no client to be asked by."""
     return Caller(app.settings.account, app.settings.principal)
 
 

@@ -49,6 +49,10 @@ class Store(Protocol):
         """What `cordboard doctor` shows: engine, version, journal mode, schema, place."""
         ...
 
+    async def optimize(self) -> None:
+        """Renew the statistics that queries are planned with; after many rows were written."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

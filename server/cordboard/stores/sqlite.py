@@ -100,6 +100,9 @@ class SqliteStore:
 
         return await self.read(look)
 
+    async def optimize(self) -> None:
+        await anyio.to_thread.run_sync(self._optimize)
+
     async def close(self) -> None:
         with self._writing, self._reading:
             self._disconnect()
@@ -125,6 +128,12 @@ class SqliteStore:
                     connection.execute("ROLLBACK")
                 raise
             return result
+
+    def _optimize(self) -> None:
+        with self._writing, _translated(self.path), self._locked():
+            connection = self._connection(writing=True)
+            connection.execute("PRAGMA analysis_limit=1000")
+            connection.execute("ANALYZE")
 
     def _locked(self) -> BaseFileLock:
         """The lock file beside the store; waits its turn, not for ever."""

@@ -1,0 +1,46 @@
+"""`cordboard install CLIENT`: the command around `install.py`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cordboard.cli.install import ASKS, InstallError, Place, find_command, install_command
+from cordboard.cli.session import console, errors
+from cordboard.config import environment, load
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command()(install)
+
+
+def install(
+    client: Annotated[str, typer.Argument(metavar="CLIENT", help=", ".join(ASKS))],
+    scope: Annotated[str, typer.Option(help="user or project, where the client knows both.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Put Cordboard into an MCP client's configuration: show the change, ask, keep a copy."""
+    load()  # settings that are wrong would be wrong in the client too
+    defaults = {"CORDBOARD_POLICY": "standard", "CORDBOARD_DATABASE": str(load({}).database)}
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        place = Place(environment(), Path.home(), Path.cwd(), sys.platform)
+        written = install_command(
+            client,
+            scope,
+            yes,
+            place,
+            find_command(sys.argv[0], place),
+            console,
+            typer.confirm if terminal else None,
+            defaults,
+        )
+    except (InstallError, OSError) as exc:
+        errors.print(str(exc), style="red", markup=False)
+        raise typer.Exit(2) from None
+    if not written:
+        raise typer.Exit(1)

@@ -1,0 +1,262 @@
+"""`cordboard doctor`: what is set up, what is wrong, and what to do about each."""
+
+from __future__ import annotations
+
+import logging
+import stat
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio
+import typer
+from rich.text import Text
+
+from cordboard import journal, logs
+from cordboard.app import App, build
+from cordboard.cli.plans import AsJson
+from cordboard.cli.session import console, print_json
+from cordboard.clock import stamp
+from cordboard.config import Settings, load
+from cordboard.display import quoted, shown
+from cordboard.errors import CordboardError, StoreUnavailable
+from cordboard.stores import Transaction
+
+_ENROL = "`cordboard approvers add NAME` at a terminal"
+_WHY_ROLLBACK = (
+    "; not WAL, because a SQLite before 3.51.3 can corrupt a WAL that several processes write"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `ok` false: it is wrong, and `remedy` says what to do."""
+
+    name: str
+    value: str
+    ok: bool = True
+    remedy: str = ""
+
+
+class _Undone(Exception):
+    """Raised to roll a trial write back."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command()(doctor)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Tell how Cordboard is set up here, and whether it is well. 1 when something is wrong."""
+    logs.configure(logging.ERROR)  # what it could warn of is told here
+    found = _about_program()
+    try:
+        settings = load()
+    except CordboardError as exc:
+        found.append(_wrong("settings", exc))
+    else:
+        found += _about_settings(settings)
+        found += anyio.run(_about_store, settings)
+    well = all(finding.ok for finding in found)
+    if as_json:
+        print_json({"ok": well, "checks": [asdict(finding) for finding in found]})
+    else:
+        for finding in found:
+            _print(finding)
+        wrong = sum(not finding.ok for finding in found)
+        console.print("All is well." if well else f"{wrong} to put right.", style="bold")
+    raise typer.Exit(0 if well else 1)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = ("ok", "green") if finding.ok else ("!!", "red")
+    line = Text.assemble((f"{mark}  ", style), (f"{finding.name}: ", "bold"), finding.value)
+    console.print(line)
+    if finding.remedy:
+        console.print(Text(f"      {finding.remedy}"))
+
+
+_REMEDIES = (
+    ("not a Cordboard store", "Set CORDBOARD_DATABASE to your store; this file is something else."),
+    ("damaged", "Stop every Cordboard on it, keep the file, and put a copy in its place."),
+    ("locked", "Look which program holds it, end that, and try again."),
+    ("full", "Make room on the disk."),
+    ("decode", "Somebody edited it by hand: keep the file, and put a copy in its place."),
+    ("", "Let this user read and write the file and its folder, or set CORDBOARD_DATABASE."),
+)
+
+
+def _wrong(name: str, exc: CordboardError) -> Finding:
+    remedy = exc.remedy
+    if remedy == StoreUnavailable.default_remedy:  # which is: ask the doctor
+        remedy = next(remedy for sign, remedy in _REMEDIES if sign in exc.what)
+    return Finding(name, _line(exc.what), ok=False, remedy=_line(remedy))
+
+
+def _line(text: str) -> str:
+    """One line; a path in it may hold anything."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _about_program() -> list[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return [
+        Finding("cordboard", version("cordboard")),
+        Finding("Python", f"{python} ({sys.platform}, {_line(sys.executable)})"),
+    ]
+
+
+def _about_settings(settings: Settings) -> list[Finding]:
+    policy = settings.policy
+    return [
+        Finding("policy", f"{_line(policy.name)}, hash {policy.digest}"),
+        Finding("principal", shown(settings.principal)),
+        Finding("read-only", "yes: nothing can be changed" if settings.read_only else "no"),
+    ]
+
+
+async def _about_store(settings: Settings) -> list[Finding]:
+    place = settings.database
+    try:
+        there = place.exists()
+    except (OSError, ValueError) as exc:
+        return [Finding("store", _line(f"{place}: {exc}"), ok=False, remedy="Check the path.")]
+    if not there:
+        remedy = "`cordboard import FILE` makes it; or set CORDBOARD_DATABASE to where yours is."
+        return [Finding("store", _line(f"{place} is not there"), ok=False, remedy=remedy)]
+    app = build(settings)
+    found = [Finding("platforms", ", ".join(app.platforms))]
+    if not settings.read_only:
+        found.append(_about_key(place))
+    try:
+        try:
+            facts = await app.store.facts()
+        except CordboardError as exc:
+            return [*found, _wrong("store", exc)]
+        found += _about_facts(facts)
+        if not settings.read_only:
+            found.append(await _about_writing(app))
+        try:
+            found += await app.store.read(lambda tx: _about_contents(tx, app))
+        except CordboardError as exc:
+            found.append(_wrong("contents", exc))
+    finally:
+        await app.store.close()
+    return found
+
+
+def _about_key(store: Path) -> Finding:
+    """The key seals cursors and questions; whoever reads it can forge those."""
+    path = store.with_name(store.name + ".key")
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.read_bytes()
+    except OSError as exc:
+        why = f"{path}: {exc.strerror or exc}"
+        remedy = "Make the store's folder writable, or the file readable, for this user."
+        return Finding("key", _line(why), ok=False, remedy=remedy)
+    if mode & 0o077 and sys.platform != "win32":
+        why, remedy = f"{path} can be read by others", f"chmod 600 '{path}'"
+        return Finding("key", _line(why), ok=False, remedy=_line(remedy))
+    return Finding("key", _line(str(path)))
+
+
+def _about_facts(facts: dict[str, str]) -> list[Finding]:
+    found = []
+    for name, value in facts.items():
+        if name == "integrity" and value != "ok":
+            remedy = "Stop every Cordboard on it, keep the file, and put a copy in its place."
+            found.append(Finding(name, _line(value), ok=False, remedy=remedy))
+        elif name == "journal mode":
+            why = _WHY_ROLLBACK if "rollback" in value else ""
+            found.append(Finding(name, _line(value) + why))
+        else:
+            found.append(Finding("store" if name == "place" else name, _line(value)))
+    return found
+
+
+async def _about_writing(app: App) -> Finding:
+    """Try a write, and take it back."""
+
+    def trial(tx: Transaction) -> None:
+        tx.run("account_lock", account=app.settings.account, head=journal.GENESIS)
+        raise _Undone
+
+    try:
+        await app.store.write(trial)
+    except _Undone:
+        return Finding("writable", "yes")
+    except CordboardError as exc:
+        return _wrong("writable", exc)
+    return Finding("writable", "no answer", ok=False)
+
+
+def _about_contents(tx: Transaction, app: App) -> list[Finding]:
+    account = app.settings.account
+    report = journal.verify(tx, account)
+    state = tx.one("account_get", account=account)
+    frozen = state is not None and state["frozen_at"]
+    said = "no"
+    if state and frozen:
+        said = f"since {state['frozen_at']} by {shown(state['frozen_by'])}, reason given: "
+        said += quoted(state["frozen_reason"])
+    return [
+        _about_journal(report),
+        Finding("frozen", said, remedy="`cordboard unfreeze` lifts it." if frozen else ""),
+        _about_approvers(tx, account),
+        *_about_inventory(tx, app),
+    ]
+
+
+def _about_journal(report: journal.Report) -> Finding:
+    if not report.fault:
+        return Finding("journal", f"verified, events: {report.checked}")
+    remedy = (
+        "Somebody changed the record: keep the file, and compare `cordboard journal export` with "
+        "a copy kept elsewhere."
+    )
+    return Finding("journal", report.fault, ok=False, remedy=remedy)
+
+
+def _about_approvers(tx: Transaction, account: str) -> Finding:
+    names = [row["name"] for row in tx.all("approvers", account=account)]
+    if names:
+        return Finding("approvers", shown(", ".join(names)))
+    return Finding("approvers", "nobody is enrolled yet", remedy=f"{_ENROL} enrols one.")
+
+
+def _about_inventory(tx: Transaction, app: App) -> list[Finding]:
+    account = app.settings.account
+    counted = tx.one("number_count", account=account)
+    numbers = counted["found"] if counted else 0
+    agents = _count(tx, "agents_page", account, "agent")
+    pathways = _count(tx, "pathways_page", account, "pathway_id")
+    providers = ", ".join(row["provider"] for row in tx.all("providers", account=account))
+    waiting = len(tx.all("plans_waiting", **_waiting(app)))
+    empty = "" if numbers else "The store is empty: `cordboard import FILE` fills it."
+    return [
+        Finding(
+            "inventory", f"{numbers} numbers, {agents} agents, {pathways} pathways", True, empty
+        ),
+        Finding("providers", providers or "none"),
+        Finding("open plans", f"{waiting}" if waiting < _WAITING_MOST else f"{waiting} or more"),
+    ]
+
+
+_WAITING_MOST = 100
+
+
+def _waiting(app: App) -> dict[str, object]:
+    now = stamp(app.clock())
+    account = app.settings.account
+    return {"account": account, "now": now, "before": 1 << 62, "limit": _WAITING_MOST}
+
+
+def _count(tx: Transaction, query: str, account: str, key: str) -> int:
+    found, after = 0, ""
+    while page := tx.all(query, account=account, query="", after=after, limit=1000):
+        found += len(page)
+        after = page[-1][key]
+    return found
