@@ -129,11 +129,22 @@ IMPORT_RULES = (
 
 # A leaf may import the standard library, other people's packages, and of our own only these.
 LEAVES = {
+    "cordboard.canonical": (),
     "cordboard.errors": (),
     "cordboard.number": ("cordboard.errors",),
     "cordboard.binding": ("cordboard.errors", "cordboard.number"),
-    "cordboard.plan": ("cordboard.binding", "cordboard.errors", "cordboard.number"),
-    "cordboard.policy": ("cordboard.binding", "cordboard.errors", "cordboard.plan"),
+    "cordboard.plan": (
+        "cordboard.binding",
+        "cordboard.canonical",
+        "cordboard.errors",
+        "cordboard.number",
+    ),
+    "cordboard.policy": (
+        "cordboard.binding",
+        "cordboard.canonical",
+        "cordboard.errors",
+        "cordboard.plan",
+    ),
 }
 
 # One module may not import both, save those in the third place.

@@ -37,6 +37,14 @@ class Approver:
     added_by: str
 
 
+def check_name(name: str) -> None:
+    """Raises: InvalidArguments for what cannot be an approver's name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArguments(
+            "An approver's name is 1 to 64 letters, digits, dots, hyphens, underscores or @."
+        )
+
+
 class Approvers:
     """The approvers of one account."""
 
@@ -59,10 +67,7 @@ class Approvers:
 
         Raises: InvalidArguments for a bad name or a short passphrase; NotAllowed.
         """
-        if not _NAME.fullmatch(name):
-            raise InvalidArguments(
-                "An approver's name is 1 to 64 letters, digits, dots, hyphens, underscores or @."
-            )
+        check_name(name)
         if len(passphrase) < SHORTEST_PASSPHRASE:
             raise InvalidArguments(f"A passphrase has at least {SHORTEST_PASSPHRASE} characters.")
         hashed = _hasher().hash(passphrase)

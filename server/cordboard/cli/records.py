@@ -192,8 +192,8 @@ def _opened(file: Path | None) -> Iterator[TextIO]:
     if file is None:
         yield sys.stdout
         return
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
     try:
+        draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as out:
@@ -206,7 +206,7 @@ def _opened(file: Path | None) -> Iterator[TextIO]:
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else exc
         raise ConfigError(
-            f"{shown(file.name)} cannot be written: {why}.", "Check the path."
+            f"{shown(str(file))} cannot be written: {why}.", "Check the path."
         ) from None
 
 

@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from cordboard.app import App
-from cordboard.approvers import SHORTEST_PASSPHRASE, Approver
+from cordboard.approvers import SHORTEST_PASSPHRASE, Approver, check_name
 from cordboard.cli.session import console, errors, with_app
 from cordboard.errors import ApprovalRequired, InvalidArguments, NotAllowed
 
@@ -50,6 +50,7 @@ def enrol(name: str = "", by: Approver | None = None) -> Approver:
     Raises: InvalidArguments, NotAllowed.
     """
     name = name or _line("Approver name: ")
+    check_name(name)
     passphrase = _new_passphrase()
 
     async def work(app: App) -> Approver:
