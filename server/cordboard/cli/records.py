@@ -220,10 +220,7 @@ def show_policy(as_json: AsJson = False) -> None:
             {
                 "name": shown(policy.name),
                 "hash": policy.digest,
-                "rules": [
-                    r.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-                    for r in policy.rules
-                ],
+                "rules": [r.model_dump(mode="json", exclude_defaults=True) for r in policy.rules],
                 "budgets": budgets.model_dump(),
                 "four_eyes": policy.four_eyes,
             }

@@ -12,11 +12,12 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
+from mcp.server.stdio import stdio_server
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from mcp_types import Tool as WireTool
 from pydantic import BaseModel
@@ -26,6 +27,7 @@ from cordboard.errors import CordboardError, InvalidArguments, ReadOnly
 from cordboard.guard import Question
 from cordboard.mcp_server import asking, reading
 from cordboard.mcp_server.schema import input_schema, output_schema
+from cordboard.mcp_server.stdio import NotedLines
 from cordboard.mcp_server.strict import read_arguments
 from cordboard.service import Caller
 from cordboard.tool import AnyTool, Desk, Prompt
@@ -88,6 +90,13 @@ class CordboardServer(MCPServer[Any]):
         if isinstance(answer, Question):
             return asking.put(answer)
         return _result(answer)
+
+    async def run_stdio_async(self) -> None:
+        """Serve on standard input and output until the client hangs up."""
+        server = self._lowlevel_server
+        async with stdio_server() as (messages, answers):
+            noted = cast(Any, NotedLines(messages))
+            await server.run(noted, answers, server.create_initialization_options())
 
     def caller(self, context: Context[Any, Any] | None) -> Caller:
         """Who calls: on stdio the operating-system user, in the one account of this process."""

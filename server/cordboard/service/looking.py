@@ -1,4 +1,7 @@
-"""Lookups over all platforms at once: lists, routes, history. Nothing here writes."""
+"""Lookups over all platforms at once: lists, routes, history. Nothing here writes.
+
+A platform that is down is named beside the others' answers; a store that is, is an error.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ from cordboard.cursors import Cursors
 from cordboard.display import shown
 from cordboard.errors import (
     AgentNotFound,
-    CordboardError,
     InvalidNumberFormat,
     NumberNotFound,
     PathwayNotFound,
+    PlatformError,
 )
 from cordboard.platforms import AgentEntry, NumberFilter, Page, Platform
 from cordboard.service.history import history
@@ -66,7 +69,7 @@ class Lookups:
             agents=[agent_shape(entry) for entry in items],
             next_cursor=after,
             incomplete=incomplete,
-            message=listing_message(len(items), "agent", after, bool(query or platform)),
+            message=listing_message(len(items), "agent", after, bool(query or platform or incomplete)),
         )
 
     async def list_numbers(
@@ -88,7 +91,7 @@ class Lookups:
             return await p.numbers(account, only, after, most)
 
         items, after, incomplete = await self._gather(asked, platform, cursor, limit, fetch)
-        narrowed = only != NumberFilter() or bool(platform)
+        narrowed = only != NumberFilter() or bool(platform or incomplete)
         return NumberList(
             numbers=[number_shape(owned) for owned in items],
             next_cursor=after,
@@ -118,7 +121,7 @@ class Lookups:
             pathways=[pathway_shape(info) for info in items],
             next_cursor=after,
             incomplete=incomplete,
-            message=listing_message(len(items), "pathway", after, bool(query or platform)),
+            message=listing_message(len(items), "pathway", after, bool(query or platform or incomplete)),
         )
 
     async def _one_pathway(self, account: str, platform: str, pathway_id: str) -> PathwayList:
@@ -127,7 +130,7 @@ class Lookups:
         for name in self._named(platform, incomplete):
             try:
                 info = await self._platforms[name].pathway(account, pathway_id)
-            except CordboardError as exc:
+            except PlatformError as exc:
                 incomplete.append(IncompleteShape(platform=name, why=exc.what))
                 continue
             if info is not None:
@@ -149,12 +152,12 @@ class Lookups:
         """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound."""
         _shaped(number)
         found: list[OwnedNumber] = []
-        down: list[CordboardError] = []
+        down: list[PlatformError] = []
         notes: list[str] = []
         for name, platform in self._platforms.items():
             try:
                 owned = await platform.number(account, number)
-            except CordboardError as exc:
+            except PlatformError as exc:
                 notes.append(f"{name} did not answer: {exc.what}")
                 down.append(exc)
                 continue
@@ -247,7 +250,7 @@ class Lookups:
         for place, name in enumerate(names):
             try:
                 page = await fetch(self._platforms[name], key, limit - len(items))
-            except CordboardError as exc:
+            except PlatformError as exc:
                 incomplete.append(IncompleteShape(platform=name, why=exc.what))
                 key = ""
                 continue

@@ -1,0 +1,184 @@
+"""A stage for the exams: worlds outside fixtures, because Hypothesis needs a fresh one per example.
+
+Each stands in memory-backed storage where there is some, with an approver enrolled whose
+passphrase hash is cheap. `MORE` asks for the long profile: CORDBOARD_EXAMS=more.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from argon2 import PasswordHasher
+from hypothesis import HealthCheck, Phase, settings
+from tests.world import SEEDS, Clock, Seed, World, fill, serve
+
+from cordboard import journal
+from cordboard.app import build_server
+from cordboard.approvers import Approver
+from cordboard.journal import Head, Report
+from cordboard.mcp_server import CordboardServer
+from cordboard.stores.sqlite import SqliteStore
+
+MORE = os.environ.get("CORDBOARD_EXAMS") == "more"
+APPROVER, PASSPHRASE = "ada", "seven blue herons"
+LEVELS = ("plan", "client", "person", "frozen")
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a place for throw-away stores, if there is one
+
+
+def examples(few: int, many: int) -> int:
+    """How many examples: few in CI, many in the long profile."""
+    return many if MORE else few
+
+
+def profile(few: int, many: int, **more: Any) -> settings:
+    """Hypothesis settings. Only the long profile shrinks: that takes minutes where every step is
+    a real call, and a failure's steps are printed either way."""
+    return settings(
+        max_examples=examples(few, many),
+        phases=[Phase.generate, Phase.shrink] if MORE else [Phase.generate],
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        **more,
+    )
+
+
+@functools.cache
+def _workplace() -> Path:
+    where = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+    made = Path(tempfile.mkdtemp(prefix="cordboard-exam-", dir=where))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@functools.cache
+def _template(seed: Seed) -> Path:
+    """A filled store with the approver enrolled, to be copied."""
+    home = Path(tempfile.mkdtemp(dir=_workplace()))
+    path = home / "cordboard.db"
+
+    async def make() -> None:
+        store = SqliteStore(path)
+        await store.write(lambda tx: fill(tx, seed))
+        await store.close()
+        server = serve(home, Clock(), "standard", {})
+        approvers = server.app.service.approvals.approvers
+        await approvers.enrol(APPROVER, PASSPHRASE, "ada-the-user", None)
+        await server.app.store.close()
+
+    anyio.run(make)
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSPHRASE)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE approver SET passphrase = ?", (cheap,))
+    return path
+
+
+@contextmanager
+def stage(seed: Seed = SEEDS, *, policy: str = "standard", **config: Any) -> Iterator[World]:
+    """A world of its own, gone afterwards. `policy`: a preset, or the text of a policy file."""
+    home = Path(tempfile.mkdtemp(dir=_workplace()))
+    if "\n" in policy:
+        (home / "policy.toml").write_text(policy, "utf-8")
+        policy = str(home / "policy.toml")
+    template = _template(seed)
+    shutil.copy(template, home)
+    shutil.copy(template.with_name("cordboard.db.key"), home)
+    clock = Clock()
+    world = World(home, clock, serve(home, clock, policy, config))
+    try:
+        yield world
+    finally:
+        anyio.run(world.close)
+        shutil.rmtree(home)
+
+
+def as_user(world: World, principal: str) -> CordboardServer:
+    """A server on the same store, run by another operating-system user."""
+    server = build_server(dataclasses.replace(world.settings, principal=principal), world.clock)
+    world.others.append(server)
+    return server
+
+
+async def approver(server: CordboardServer) -> Approver:
+    """The enrolled approver, after giving their passphrase."""
+    return await server.app.service.approvals.approvers.verify(APPROVER, PASSPHRASE)
+
+
+def query(database: Path, sql: str, *params: object) -> list[dict[str, Any]]:
+    """Rows read beside the product, by a connection of the test's own."""
+    with closing(sqlite3.connect(database, timeout=10)) as db:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute(sql, params)]
+
+
+def execute(database: Path, sql: str, *params: object) -> int:
+    """One statement run beside the product; how many rows it touched."""
+    with closing(sqlite3.connect(database, timeout=10)) as db, db:
+        return db.execute(sql, params).rowcount
+
+
+Bindings = Mapping[tuple[str, str, str], tuple[str, int, str]]
+
+
+def bindings(database: Path) -> Bindings:
+    """The binding table: (number, direction, agent) -> pathway id, version, node."""
+    rows = query(database, "SELECT * FROM binding")
+    return {
+        (r["number"], r["direction"], r["agent"]): (
+            r["pathway_id"],
+            r["pathway_version"],
+            r["start_node_id"],
+        )
+        for r in rows
+    }
+
+
+async def verified(world: World, known: Head | None = None) -> Report:
+    """What verifying the journal says."""
+    return await world.app.store.read(lambda tx: journal.verify(tx, "default", known))
+
+
+def audit(database: Path) -> None:
+    """The rules that hold whatever happened: one inbound agent, one used approval per applied plan.
+
+    Read from the tables alone, so that it says the same for any process that wrote them.
+    """
+    double = query(
+        database,
+        "SELECT number FROM binding WHERE direction = 'inbound' GROUP BY account, number"
+        " HAVING count(*) > 1",
+    )
+    assert not double, f"two inbound agents: {double}"
+    plans = {row["plan_id"]: row for row in query(database, "SELECT * FROM plan")}
+    used = query(database, "SELECT * FROM approval WHERE used_at <> ''")
+    events = query(database, "SELECT * FROM journal WHERE event = 'applied' ORDER BY seq")
+    applied = sorted(p for p, row in plans.items() if row["state"] == "applied")
+    assert sorted(row["plan_id"] for row in events) == applied, "an `applied` event per plan"
+    assert sorted(row["plan_id"] for row in used) == applied, "a used approval per applied plan"
+    for row in used:
+        plan = plans[row["plan_id"]]
+        needed = body(plan)["level"]
+        assert LEVELS.index(row["level"]) >= LEVELS.index(needed), f"{row['level']} < {needed}"
+        assert row["plan_hash"] == plan["hash"], "the approval is bound to the plan's text"
+        assert row["requester"] == plan["principal"], "the approval is bound to the requester"
+        assert plan["used"] == row["level"]
+
+
+def body(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The text of a plan's row, parsed."""
+    parsed: dict[str, Any] = json.loads(plan["body"])
+    return parsed
