@@ -13,9 +13,6 @@ UPDATE account SET seq = :seq, head = :head WHERE account = :account;
 -- name: account_freeze
 UPDATE account SET frozen_at = :at, frozen_by = :by, frozen_reason = :reason WHERE account = :account;
 
--- name: accounts
-SELECT account FROM account ORDER BY account;
-
 -- name: journal_add
 INSERT INTO journal (account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash)
 VALUES (:account, :seq, :at, :event, :plan_id, :principal, :plan_hash, :data, :prev, :hash);
