@@ -153,7 +153,8 @@ class Clock:
 class Person:
     """Someone at a client: answers forms with these words in turn, the last one for good.
 
-    yes, no: the form sent with that choice. decline, cancel: the form closed. Not a clear answer:
+    yes, no: the form sent with that choice. decline, cancel: the form closed; "decline yes",
+    "cancel yes": closed, with a yes in it all the same. Not a clear answer:
     bare (accepted, nothing in it), text (approve is "true"), one (1), list ([true]), other (another
     field), extra (true, and a field nobody asked for). error: the client answers with a protocol
     error. raise: its callback crashes. silent: the form stays open for ever.
@@ -198,8 +199,10 @@ class Person:
 
 def given(answer: str) -> ElicitResult:
     """What a client sends for one of a `Person`'s words."""
-    if answer in ("decline", "cancel"):
-        return ElicitResult(action="decline" if answer == "decline" else "cancel")
+    if answer in ("decline", "decline yes"):
+        return ElicitResult(action="decline", content={"approve": True} if " " in answer else None)
+    if answer in ("cancel", "cancel yes"):
+        return ElicitResult(action="cancel", content={"approve": True} if " " in answer else None)
     # model_construct: some of these are what no well-behaved client would build.
     return ElicitResult.model_construct(action="accept", content=Person.FORMS[answer])
 
@@ -239,11 +242,30 @@ class Reply:
 
 
 CODES = frozenset(
-    "INVALID_ARGUMENTS INVALID_NUMBER_FORMAT DUPLICATE_NUMBER NUMBER_NOT_FOUND "
-    "NUMBER_ATTACHED_ELSEWHERE NUMBER_NOT_ATTACHED NUMBER_HELD AGENT_NOT_FOUND PATHWAY_NOT_FOUND "
-    "PROVIDER_NOT_CONFIGURED NOT_SUPPORTED PLAN_NOT_FOUND APPROVAL_REQUIRED NOT_ALLOWED FROZEN "
-    "LIMIT_EXCEEDED READ_ONLY PLATFORM_AUTH PLATFORM_RATE_LIMITED PLATFORM_UNREACHABLE "
-    "PLATFORM_ERROR STORE_UNAVAILABLE".split()
+    [
+        "INVALID_ARGUMENTS",
+        "INVALID_NUMBER_FORMAT",
+        "DUPLICATE_NUMBER",
+        "NUMBER_NOT_FOUND",
+        "NUMBER_ATTACHED_ELSEWHERE",
+        "NUMBER_NOT_ATTACHED",
+        "NUMBER_HELD",
+        "AGENT_NOT_FOUND",
+        "PATHWAY_NOT_FOUND",
+        "PROVIDER_NOT_CONFIGURED",
+        "NOT_SUPPORTED",
+        "PLAN_NOT_FOUND",
+        "APPROVAL_REQUIRED",
+        "NOT_ALLOWED",
+        "FROZEN",
+        "LIMIT_EXCEEDED",
+        "READ_ONLY",
+        "PLATFORM_AUTH",
+        "PLATFORM_RATE_LIMITED",
+        "PLATFORM_UNREACHABLE",
+        "PLATFORM_ERROR",
+        "STORE_UNAVAILABLE",
+    ]
 )
 
 

@@ -19,7 +19,7 @@ from cordboard.keys import KEY_BYTES, load_key
 from cordboard.platforms import Platform
 from cordboard.platforms.local import LocalPlatform
 from cordboard.results import Results
-from cordboard.service import Approvals, BindingService, Changes, Lookups, Times
+from cordboard.service import Approvals, BindingService, Changes, Lookups, Routes, Times
 from cordboard.stores import Store
 from cordboard.stores.sqlite import SqliteStore
 
@@ -56,7 +56,7 @@ def build(settings: Settings, clock: Clock = system_clock) -> App:
     approvals = Approvals(
         store, settings.account, approvers, guard, engine, results, clock, settings.read_only
     )
-    service = BindingService(lookups, changes, approvals)
+    service = BindingService(lookups, Routes(store, platforms, clock), changes, approvals)
     return App(settings, store, service, engine, platforms, key, clock)
 
 

@@ -20,6 +20,7 @@ from cordboard import policy as policies
 from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
+_YEAR = 366 * 86400
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -33,8 +34,8 @@ class ConfigFile(BaseModel):
     read_only: bool = False
     ignore_arguments: list[str] = Field(default_factory=list[str])
     ask_seconds: float = Field(default=50.0, gt=0, le=600)
-    plan_seconds: float = Field(default=1800.0, gt=0)
-    approval_seconds: float = Field(default=86400.0, gt=0)
+    plan_seconds: float = Field(default=1800.0, gt=0, le=_YEAR)
+    approval_seconds: float = Field(default=86400.0, gt=0, le=_YEAR)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,15 @@ def _database(named: str) -> Path:
         )
     if "\0" in named:
         raise ConfigError("CORDBOARD_DATABASE: a path cannot hold a zero byte.")
-    return Path(named.removeprefix("sqlite://")).expanduser().absolute()
+    return _path(named.removeprefix("sqlite://"), "CORDBOARD_DATABASE")
+
+
+def _path(named: str, what: str) -> Path:
+    """An absolute path. Raises: ConfigError for a home or a folder that is not there."""
+    try:
+        return Path(named).expanduser().absolute()
+    except (RuntimeError, OSError) as exc:
+        raise ConfigError(f"{what}: {named!r} is no usable path: {exc}.", "Check it.") from None
 
 
 def _user() -> str:
@@ -131,13 +140,13 @@ def _policy(named: str) -> Policy:
             f"CORDBOARD_POLICY: there is no policy {named!r}.",
             f"Use {', '.join(PRESETS)}, or the path of a TOML file.",
         )
-    return policies.from_file(_toml(Path(named).expanduser(), "Policy file"), named)
+    return policies.from_file(_toml(_path(named, "CORDBOARD_POLICY"), "Policy file"), named)
 
 
 def _config_file(named: str) -> ConfigFile:
     if not named:
         return ConfigFile()
-    text = _toml(Path(named).expanduser(), "Configuration file")
+    text = _toml(_path(named, "CORDBOARD_CONFIG"), "Configuration file")
     try:
         return ConfigFile.model_validate(text)
     except ValidationError as exc:

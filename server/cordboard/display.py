@@ -7,7 +7,8 @@ import unicodedata
 
 SHOWN_CHARACTERS = 200
 _LINK = re.compile(
-    r"(?i)(?:[a-z][a-z0-9+.-]{1,30}://|www\.|mailto:|javascript:|data:)\S*"
+    r"(?i)[a-z0-9+.-]*://\S*"
+    r"|(?:www\.|mailto:|javascript:|data:)\S*"
     r"|\b(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?/\S*"
 )
 

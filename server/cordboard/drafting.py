@@ -24,7 +24,7 @@ from cordboard.errors import (
     refusal,
 )
 from cordboard.plan import Asked, Change, Draft, Image, Observed, Outcome, Side
-from cordboard.preconditions import find_pathway, mixing
+from cordboard.preconditions import cannot_hold, changed_since, find_pathway, mixing
 
 Decision = Change | Problem
 
@@ -75,29 +75,12 @@ def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
     against: list[str] = []
     for item in asked.restore:
         owned = seen.numbers.get(item.number)
-        if owned is None:
-            against.append(f"{item.number}: it no longer belongs to this account")
-            continue
-        image = Image.of(owned, item.left.direction)
-        if image.version != item.version:
-            holder = ", ".join(image.holders) or "nobody"
-            left = item.left.agent or "nobody"
-            against.append(
-                f"{item.number} ({item.left.direction}): changed since; that plan left it with "
-                f"{left}, it is now with {holder} (version was {item.version}, is {image.version})"
-            )
-        against += _missing(item.number, item.back, seen)
-        changes.append(Change(item.number, item.left, item.back, image))
+        against += changed_since(item, owned) + cannot_hold(item.number, item.back, seen)
+        if owned is not None:
+            image = Image.of(owned, item.left.direction)
+            changes.append(Change(item.number, item.left, item.back, image))
     mixed = mixing(tuple(changes), seen)
     return Draft(tuple(changes), (), tuple(mixed), (), bool(mixed)), against
-
-
-def _missing(number: str, back: Side, seen: Observed) -> list[str]:
-    """What an undo would bring back that is no longer there."""
-    if back.agent and back.agent not in seen.agents:
-        return [f"{number}: agent {back.agent} no longer exists"]
-    found, why = find_pathway(back.pathway, seen)
-    return [] if found or not seen.pathways_recorded else [f"{number}: {why}"]
 
 
 def _agents(asked: Asked, seen: Observed) -> Agent:

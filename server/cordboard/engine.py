@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cordboard import journal, preconditions
+from cordboard import preconditions
 from cordboard.binding import OwnedNumber
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed, PlatformError, StoreUnavailable
@@ -131,8 +131,9 @@ class Engine:
                 "requester": plan.principal,
             },
         )
-        journal.append(tx, plan.account, now, event)
-        done = plans.close(tx, record, "applied", now, clearance.approver, used=clearance.level)
+        done = plans.close(
+            tx, record, "applied", now, clearance.approver, used=clearance.level, first=[event]
+        )
         versions = [n.versions[c.direction] for n, c in zip(after, plan.draft.changes, strict=True)]
         plans.mark_applied(tx, record, versions)
         tx.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -88,7 +89,7 @@ class Policy:
     budgets: Budgets
     four_eyes: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of what this policy says; its name has no part in it."""
         said: dict[str, Any] = {

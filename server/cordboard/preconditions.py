@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from cordboard.binding import OwnedNumber, Pathway, PathwayInfo
-from cordboard.plan import Change, Image, Observed, Plan, Side
+from cordboard.plan import Change, Image, Observed, Plan, Restore, Side
 
 
 def moved(plan: Plan, seen: Observed) -> list[str]:
@@ -14,11 +14,7 @@ def moved(plan: Plan, seen: Observed) -> list[str]:
     lines: list[str] = []
     for change in plan.draft.changes:
         lines += stale(change, seen.numbers.get(change.number))
-        if change.after.agent and change.after.agent not in seen.agents:
-            lines.append(f"{change.number}: agent {change.after.agent} no longer exists")
-        found, why = find_pathway(change.after.pathway, seen)
-        if not found and seen.pathways_recorded and change.after.pathway != change.before.pathway:
-            lines.append(f"{change.number}: {why}")
+        lines += cannot_hold(change.number, change.after, seen)
     if not lines and not plan.draft.mixes:
         lines += mixing(plan.draft.changes, seen)
     return lines
@@ -29,37 +25,70 @@ def stale(change: Change, now: OwnedNumber | None) -> list[str]:
     if now is None:
         return [f"{change.number}: it no longer belongs to this account"]
     seen, fresh = change.image, Image.of(now, change.direction)
-    held = {b.agent: Side.held(b) for b in now.bound(change.direction)}
-    side = held.get(change.before.agent)
+    number = f"{change.number} ({change.direction})"
     found: list[str] = []
     if seen.holders != fresh.holders:
-        found.append(
-            _moved(
-                change, "agent", _listed(seen.holders, "nobody"), _listed(fresh.holders, "nobody")
-            )
-        )
-    elif side is not None and side.pathway != change.before.pathway:
-        for name in ("pathway_id", "pathway_version", "start_node_id"):
-            old, new = getattr(change.before.pathway, name), getattr(side.pathway, name)
-            if old != new:
-                found.append(_moved(change, name, old or "none", new or "none"))
+        old, new = _listed(seen.holders, "nobody"), _listed(fresh.holders, "nobody")
+        found.append(f"{number}: agent was {old}, is now {new}")
+    else:
+        found += _pathway_moved(number, change.before, now)
     for name in ("provider", "purpose", "tags"):
-        old, new = getattr(seen, name), getattr(fresh, name)
+        old, new = _listed(getattr(seen, name)), _listed(getattr(fresh, name))
         if old != new:
-            found.append(_moved(change, name, _listed(old), _listed(new)))
-    if not found and seen.version != fresh.version:
-        found.append(
-            _moved(change, "version", seen.version, fresh.version, " (it changed and came back)")
-        )
-    return found
+            found.append(f"{number}: {name} was {old}, is now {new}")
+    return found or _came_back(number, seen.version, fresh.version)
 
 
-def _moved(change: Change, name: str, old: object, new: object, more: str = "") -> str:
-    return f"{change.number} ({change.direction}): {name} was {old}, is now {new}{more}"
+def changed_since(item: Restore, now: OwnedNumber | None) -> list[str]:
+    """What moved since an applied plan left a number, in the same sentences."""
+    if now is None:
+        return [f"{item.number}: it no longer belongs to this account"]
+    left, fresh = item.left, Image.of(now, item.left.direction)
+    number = f"{item.number} ({left.direction})"
+    left_alone = left.agent in fresh.holders if left.agent else not fresh.holders
+    if not left_alone and (left.agent or left.direction == "inbound"):
+        new = _listed(fresh.holders, "nobody")
+        return [f"{number}: agent was {left.agent or 'nobody'}, is now {new}"]
+    found = _pathway_moved(number, left, now)
+    return found or _came_back(number, item.version, fresh.version)
+
+
+def _pathway_moved(number: str, side: Side, now: OwnedNumber) -> list[str]:
+    """The fields in which the pathway of a binding is no longer as it was."""
+    held = {b.agent: b.pathway for b in now.bound(side.direction)}
+    fresh = held.get(side.agent, side.pathway)
+    return [
+        f"{number}: {name} was {getattr(side.pathway, name) or 'none'}, "
+        f"is now {getattr(fresh, name) or 'none'}"
+        for name in ("pathway_id", "pathway_version", "start_node_id")
+        if getattr(side.pathway, name) != getattr(fresh, name)
+    ]
+
+
+def _came_back(number: str, old: int, new: int) -> list[str]:
+    """A number that looks the same and was changed in between; its version tells."""
+    if old == new:
+        return []
+    return [f"{number}: version was {old}, is now {new} (it was changed in between)"]
 
 
 def _listed(value: str | tuple[str, ...], empty: str = "none") -> str:
     return (value if isinstance(value, str) else ", ".join(value)) or empty
+
+
+def cannot_hold(number: str, side: Side, seen: Observed) -> list[str]:
+    """Why a side of a change cannot be brought about: no such agent, direction or pathway now."""
+    if not side.agent:
+        return []
+    agent = seen.agents.get(side.agent)
+    if agent is None:
+        return [f"{number}: agent {side.agent} no longer exists"]
+    if agent.direction != side.direction:
+        return [
+            f"{number}: direction of {side.agent} was {side.direction}, is now {agent.direction}"
+        ]
+    found, why = find_pathway(side.pathway, seen)
+    return [] if found or not seen.pathways_recorded else [f"{number}: {why}"]
 
 
 def mixing(changes: tuple[Change, ...], seen: Observed) -> list[str]:

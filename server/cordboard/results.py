@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cordboard import facts
@@ -20,7 +19,7 @@ from cordboard.plan import Change, Draft, Side
 from cordboard.stores.plans import PlanRecord
 
 SHOWN_CHANGES = 25
-_PROBLEMS_FIRST = ("unknown", "not_applied", "planned", "applied", "unchanged")
+_ALL = 1 << 62
 _OUTCOME = {"open": "planned", "approved": "planned", "applied": "applied"}
 
 
@@ -51,16 +50,15 @@ def _shape(change: Change, outcome: str) -> ChangeShape:
     )
 
 
-def all_changes(draft: Draft, outcome: str) -> list[ChangeShape]:
-    """Every number of a draft, problems first, those left alone last."""
-    shapes = [_shape(c, outcome) for c in draft.changes]
-    shapes += [_shape(c, "unchanged") for c in draft.unchanged]
-    return sorted(shapes, key=lambda s: _PROBLEMS_FIRST.index(s.outcome))
+def _shapes(draft: Draft, outcome: str, most: int) -> list[ChangeShape]:
+    """The first changes of a draft: what is to be told before what was left alone."""
+    pairs = [(change, outcome) for change in draft.changes[:most]]
+    pairs += [(change, "unchanged") for change in draft.unchanged[: most - len(pairs)]]
+    return [_shape(change, said) for change, said in pairs]
 
 
-def _counts(shapes: Sequence[ChangeShape]) -> CountsShape:
-    found = [s.outcome for s in shapes]
-    return CountsShape(**{name: found.count(name) for name in set(found)})
+def _counts(draft: Draft, outcome: str) -> CountsShape:
+    return CountsShape(**{outcome: len(draft.changes), "unchanged": len(draft.unchanged)})
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,13 @@ class Results:
         settled = (
             "not_applied" if record.expired(now) else _OUTCOME.get(record.state, "not_applied")
         )
-        shapes = all_changes(plan.draft, settled)
         return ChangeResult(
             status=told,
             message=" ".join(s for s in (note, self._message(record, told, now)) if s),
             plan_id=plan.plan_id,
             action=plan.action,
-            changes=shapes if every else shapes[:SHOWN_CHANGES],
-            counts=_counts(shapes),
+            changes=_shapes(plan.draft, settled, _ALL if every else SHOWN_CHANGES),
+            counts=_counts(plan.draft, settled),
             warnings=list(plan.draft.warnings),
             guard=GuardShape(
                 required=plan.level,
@@ -112,14 +109,13 @@ class Results:
 
     def no_change(self, action: str, draft: Draft) -> ChangeResult:
         """Everything is as asked already; no plan was needed."""
-        shapes = all_changes(draft, "unchanged")
         return ChangeResult(
             status="no_change",
             message="Nothing to do: all of it is so already. No plan was made.",
             plan_id="",
             action=action,
-            changes=shapes[:SHOWN_CHANGES],
-            counts=_counts(shapes),
+            changes=_shapes(draft, "unchanged", SHOWN_CHANGES),
+            counts=CountsShape(unchanged=len(draft.unchanged)),
             warnings=list(draft.warnings),
             guard=GuardShape(why="nothing would change"),
             approve=ApproveShape(),
@@ -173,9 +169,10 @@ class Results:
                 f"Approved, not applied yet: call apply_plan with plan_id {plan.plan_id} to {what}."
             )
         if status == "applied":
-            return (
-                f"Done and read back: {what}.{more} {_passed(record)} "
-                f"undo_plan with plan_id {plan.plan_id} reverses it."
+            return f"Done and read back: {what}.{more} {_passed(record)} " + (
+                f"It was undone since, by plan {record.undone_by}."
+                if record.undone_by
+                else f"undo_plan with plan_id {plan.plan_id} reverses it."
             )
         if status == "not_confirmed":
             return f"Nothing was changed: not confirmed to {what}."

@@ -14,15 +14,17 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from argon2 import PasswordHasher
 from hypothesis import HealthCheck, Phase, settings
-from tests.world import SEEDS, Clock, Seed, World, fill, serve
+from mcp import Client
+from tests.world import SEEDS, Clock, Person, Reply, Seed, World, fill, read, serve
 
 from cordboard import journal
 from cordboard.app import build_server
@@ -65,6 +67,12 @@ def _workplace() -> Path:
     return made
 
 
+def _apart(work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """Run something asynchronous in a loop of its own, also where a loop is running already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(anyio.run, work, *arguments).result()
+
+
 @functools.cache
 def _template(seed: Seed) -> Path:
     """A filled store with the approver enrolled, to be copied."""
@@ -80,7 +88,7 @@ def _template(seed: Seed) -> Path:
         await approvers.enrol(APPROVER, PASSPHRASE, "ada-the-user", None)
         await server.app.store.close()
 
-    anyio.run(make)
+    _apart(make)
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSPHRASE)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE approver SET passphrase = ?", (cheap,))
@@ -102,7 +110,7 @@ def stage(seed: Seed = SEEDS, *, policy: str = "standard", **config: Any) -> Ite
     try:
         yield world
     finally:
-        anyio.run(world.close)
+        _apart(world.close)
         shutil.rmtree(home)
 
 
@@ -111,6 +119,25 @@ def as_user(world: World, principal: str) -> CordboardServer:
     server = build_server(dataclasses.replace(world.settings, principal=principal), world.clock)
     world.others.append(server)
     return server
+
+
+class Caller(Protocol):
+    """Calls a tool through a client that stays connected."""
+
+    def __call__(self, tool: str, **arguments: Any) -> Awaitable[Reply]: ...
+
+
+@asynccontextmanager
+async def client(
+    server: CordboardServer, era: str = "auto", person: Person | None = None
+) -> AsyncIterator[Caller]:
+    """A client of one server, of any principal."""
+    async with Client(server, mode=era, elicitation_callback=person) as connected:
+
+        async def call(tool: str, **arguments: Any) -> Reply:
+            return read(await connected.call_tool(tool, arguments))
+
+        yield call
 
 
 async def approver(server: CordboardServer) -> Approver:

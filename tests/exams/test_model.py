@@ -227,13 +227,16 @@ class Model:
                 return True
         return not plan.mixes and self.mixes(plan.asking.steps)
 
+    def weak(self, plan: Plan, level: str) -> bool:
+        """Whether policy, with what was spent this hour, now demands more than this level."""
+        demand = self.level(plan.asking.steps, plan.mixes)
+        return stage.LEVELS.index(level) < stage.LEVELS.index(demand)
+
     def apply(self, plan: Plan, level: str) -> set[str]:
         """What applying with a clearance of this level may answer; it is done if it must be."""
         if self.frozen:
             return {"FROZEN"}
-        weak = stage.LEVELS.index(level) < stage.LEVELS.index(
-            self.level(plan.asking.steps, plan.mixes)
-        )
+        weak = self.weak(plan, level)
         if self.stale(plan):
             return {"plan_rejected", "NOT_ALLOWED"} if weak else {"plan_rejected"}
         if weak:
@@ -362,6 +365,8 @@ class Life(RuleBasedStateMachine):
             expected = self.applied(plan, "plan", reply)
         elif model.frozen:
             expected = {"FROZEN"}
+        elif model.weak(plan, plan.level) and told(reply) == "NOT_ALLOWED":
+            expected = {"NOT_ALLOWED"}  # told before anybody is asked in vain
         elif model.stale(plan):
             plan.state, expected = "stale", {"plan_rejected"}
         elif plan.level == "client" and answer:
@@ -386,6 +391,8 @@ class Life(RuleBasedStateMachine):
         said = anyio.run(self.approve, plan_id)
         if model.status(plan) in ("applied", "discarded", "plan_rejected"):
             assert said == model.status(plan)
+        elif not model.frozen and model.weak(plan, plan.level) and said == "NOT_ALLOWED":
+            pass  # a process that demands more than the plan's level refuses it
         else:
             done = model.apply(plan, "person")
             plan.state = "stale" if done == {"plan_rejected"} else plan.state

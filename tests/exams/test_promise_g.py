@@ -125,7 +125,8 @@ class Call:
 changes = st.sampled_from(sorted(ARGUMENTS)).flatmap(
     lambda tool: st.tuples(st.just(tool), ARGUMENTS[tool])
 )
-on_plans = st.tuples(st.sampled_from(WITH_PLAN), st.just({}))
+nothing: dict[str, Any] = {}
+on_plans = st.tuples(st.sampled_from(WITH_PLAN), st.just(nothing))
 nonsense = st.tuples(
     st.sampled_from([t.name for t in TOOLS] + list(MADE_UP)),
     st.dictionaries(

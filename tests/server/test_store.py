@@ -36,7 +36,8 @@ from tests.world import (
 )
 
 from cordboard.errors import StoreUnavailable
-from cordboard.stores.sqlite import QUERIES, SqliteStore, load_queries
+from cordboard.stores.queries import QUERIES, load_queries
+from cordboard.stores.sqlite import SqliteStore
 
 SOURCE = Path(__file__).parents[2] / "server" / "cordboard"
 READS: dict[str, dict[str, Any]] = {
@@ -589,7 +590,7 @@ def _name(argument: ast.expr, function: ast.Attribute) -> Iterator[str]:
         if isinstance(argument, ast.Constant):
             yield str(argument.value)
         if isinstance(argument, ast.JoinedStr) and isinstance(argument.values[0], ast.Constant):
-            yield f"{argument.values[0].value}*"
+            yield str(argument.values[0].value) + "*"
 
 
 def test_every_statement_is_good_sql_for_the_schema(make_world: Worlds) -> None:

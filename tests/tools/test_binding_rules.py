@@ -135,6 +135,15 @@ async def test_a_number_of_nobody_s_is_refused_and_the_nearest_is_shown_not_used
     assert await world.holders(SUPPORT_LINE) == []
 
 
+async def test_a_number_the_numbering_plan_does_not_know_is_taken_with_a_warning(
+    world: World, era: str
+) -> None:
+    """The vendor's own example +12131231214 has the right length, and no such exchange exists."""
+    reply = await world.call("attach_numbers", era=era, agent="local:campaign", numbers=[POOL_TWO])
+    assert reply["counts"]["planned"] == 1
+    assert any(POOL_TWO in w and "numbering plan" in w for w in reply["warnings"])
+
+
 # The carrier
 
 
@@ -267,8 +276,6 @@ async def test_detach_from_a_pool_leaves_the_other_agents(make_world: Worlds) ->
     world = make_world(seed.bound("local:followup", POOL_ONE, direction="outbound"))
     await world.done("detach_numbers", agent="local:campaign", numbers=[POOL_ONE])
     assert await world.holders(POOL_ONE, "outbound") == ["local:followup"]
-    again = await world.call("detach_numbers", agent="local:campaign", numbers=[POOL_ONE])
-    assert again.status == "no_change"
 
 
 async def test_detach_of_an_outbound_agent_leaves_inbound_alone(make_world: Worlds) -> None:

@@ -349,3 +349,52 @@ async def test_labels_and_names_from_outside_are_shown_stripped_and_short(
         assert "A" * 201 not in text
     label = (await world.call("list_numbers"))["numbers"][0]["label"]
     assert len(label) <= 200
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example",
+        "HTTP://EVIL.example/x",
+        "_https://evil.example",
+        "1https://evil.example",
+        "\u00e9https://evil.example",
+        "(https://evil.example)",
+        "ht\u200btps://evil.example",
+        "a" * 40 + "://evil.example",
+        "https://\u043f\u0440\u0438\u043c\u0435\u0440.example",
+        "www.evil.example",
+    ],
+)
+async def test_no_link_survives_in_a_label(make_world: Worlds, link: str) -> None:
+    numbers = (SeedNumber(TEST_ONE, "telnyx", f"Call {link} now", "TEST"),)
+    [shown] = (await make_world(SEEDS.but(numbers=numbers)).call("list_numbers"))["numbers"]
+    assert "evil" not in shown["label"].lower() and "://" not in shown["label"]
+    assert shown["label"].startswith("Call ")
+
+
+@pytest.mark.parametrize(
+    "query", ["\u00d6sterreich", "Z\u00fcrich \u00d6", "z\u00fcrich", "\u00dcber 100% _fair_"]
+)
+async def test_a_query_finds_text_that_is_not_ascii(make_world: Worlds, query: str) -> None:
+    label = "Z\u00fcrich \u00d6sterreich \u00dcber 100% _fair_"
+    world = make_world(
+        SEEDS.but(
+            numbers=(SeedNumber(TEST_ONE, "telnyx", label, "TEST"),),
+            agents=(SeedAgent("local:support", label),),
+            pathways=(SeedPathway("p1", label, (("n",),)),),
+        )
+    )
+    for tool in ("list_numbers", "list_agents", "list_pathways"):
+        reply = await world.call(tool, query=query)
+        assert len(reply[tool.removeprefix("list_")]) == 1, tool
+
+
+@pytest.mark.parametrize("query", ["\0", "a\0", "\\", "'; DROP TABLE number; --", "*", "?"])
+async def test_a_strange_query_matches_nothing_and_breaks_nothing(
+    world: World, era: str, query: str
+) -> None:
+    for tool in ("list_numbers", "list_agents", "list_pathways"):
+        reply = await world.call(tool, era=era, query=query)
+        assert reply.is_error or reply[tool.removeprefix("list_")] == [], tool
+    assert numbers_of(await world.call("list_numbers")) == ALL

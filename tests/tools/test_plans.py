@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from tests.world import (
-    POOL_ONE,
     PROTECTED,
     SECOND_LINE,
     SEEDS,
@@ -301,13 +300,11 @@ async def test_a_number_that_changed_and_came_back_makes_a_plan_stale(world: Wor
 
 
 async def test_the_other_direction_of_a_number_may_change_meanwhile(world: World) -> None:
-    plan_id = (await planned(world, agent="local:campaign", numbers=[POOL_ONE])).plan_id
-    await world.done("attach_numbers", agent="local:support", numbers=[POOL_ONE])
-    relaxed = world.another("relaxed")
-    reply = await relaxed.call("get_plan", plan_id=plan_id)
-    assert reply.status == "awaiting_approval"
-    again = await planned(world, agent="local:campaign", numbers=[POOL_ONE])
-    assert again.status == "awaiting_approval"
+    plan_id = (await planned(world, agent="local:campaign")).plan_id
+    await world.done("attach_numbers", **ATTACH)
+    assert (await world.call("apply_plan", plan_id=plan_id)).status == "applied"
+    assert await world.holders(TEST_ONE) == ["local:support"]
+    assert await world.holders(TEST_ONE, "outbound") == ["local:campaign"]
 
 
 async def test_an_agent_that_began_to_mix_meanwhile_makes_a_plan_stale(world: World) -> None:

@@ -56,6 +56,9 @@ async def test_a_route_shows_both_directions(busy: World, era: str) -> None:
         "message",
     }  # fmt: skip
     [inbound], [outbound] = route["inbound"], route["outbound"]
+    assert set(inbound) == set(outbound) == {
+        "agent", "name", "platform", "pathway_id", "pathway_version", "start_node_id", "why",
+    }  # fmt: skip
     assert inbound["agent"] == "local:support" and inbound["name"] == "Support Agent"
     assert inbound["platform"] == "local" and "local:support" in inbound["why"]
     assert outbound["agent"] == "local:campaign"
@@ -122,6 +125,17 @@ async def test_a_malformed_number_is_refused_with_what_was_meant(world: World, e
     reply = await world.call("get_number_route", era=era, number="+1 (415) 555-1234")
     assert reply.code == "INVALID_NUMBER_FORMAT"
     assert f"Did you mean {SUPPORT_LINE}?" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [("+9991234567", "calling code 999"), ("+1415555", "digits"), ("+49116117", "short code")],
+)
+async def test_what_no_country_has_is_no_number_here_either(
+    world: World, number: str, said: str
+) -> None:
+    reply = await world.call("get_number_route", number=number)
+    assert reply.code == "INVALID_NUMBER_FORMAT" and said in reply.text
 
 
 async def test_the_three_resource_templates_are_offered(world: World, era: str) -> None:

@@ -180,6 +180,16 @@ async def test_an_undo_that_moved_under_its_own_plan_is_stale(make_world: Worlds
     assert await world.holders(TEST_ONE) == ["local:night"]
 
 
+async def test_an_undo_is_refused_if_what_it_brings_back_is_gone(
+    make_world: Worlds, era: str
+) -> None:
+    world = make_world(HELD)
+    done = await world.done("detach_numbers", agent="local:support", **BOTH)
+    node = {"pathway_id": "pathway_abc123", "version": 2, "nodes": '["node_start"]'}
+    await world.put("pathway_version_put", **node)
+    await refused(world, done.plan_id, era, TEST_ONE, "node_xyz")
+
+
 # Freeze
 
 

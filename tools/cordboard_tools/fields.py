@@ -19,6 +19,13 @@ def something(value: str) -> str:
     return value
 
 
+def printable(value: str) -> str:
+    """Refuses control characters: no name has them, and an engine's text may end at one."""
+    if any(ord(character) < 32 for character in value):
+        raise ValueError("has control characters; leave them out")
+    return value
+
+
 AgentId = Annotated[
     str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")
 ]
@@ -38,7 +45,7 @@ PathwayId = Annotated[
 ]
 Limit = Annotated[int, Field(ge=1, le=200)]
 Cursor = Annotated[str, Field(max_length=500, description="next_cursor of the last page")]
-Query = Annotated[str, Field(max_length=100, description="text to find")]
+Query = Annotated[str, Field(max_length=100, description="text to find"), AfterValidator(printable)]
 
 
 def optional(pattern: str) -> str:

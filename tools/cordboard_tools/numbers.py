@@ -72,7 +72,7 @@ async def _list_pathways(desk: Desk, given: ListPathways) -> PathwayList:
 
 
 async def _get_number_route(desk: Desk, given: GetNumberRoute) -> NumberRoute:
-    return await desk.service.lookups.get_number_route(desk.account, given.number)
+    return await desk.service.routes.get_number_route(desk.account, given.number)
 
 
 TOOLS = (

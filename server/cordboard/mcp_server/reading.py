@@ -12,7 +12,7 @@ from mcp.server.mcpserver.prompts import Prompt as WirePrompt
 from cordboard.errors import CordboardError
 from cordboard.platforms import NumberFilter
 from cordboard.service import Caller
-from cordboard.service.shapes import agent_shape, number_shape
+from cordboard.service.shapes import agent_shape
 from cordboard.tool import Prompt
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ T = TypeVar("T")
 def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> None:
     """Put the three resource templates and the prompts on a server."""
     account = app.settings.account
-    lookups = app.service.lookups
 
     @server.resource("cordboard://numbers/{number}", title="A number and what answers it",
                      mime_type="application/json")  # fmt: skip
     async def number(number: str) -> str:
         """One number of the account: owner, label, purpose, what answers it now and why."""
-        return _text(await _found(lookups.get_number_route(account, number)))
+        return _text(await _found(app.service.routes.get_number_route(account, number)))
 
     @server.resource("cordboard://agents/{agent}", title="An agent with its numbers",
                      mime_type="application/json")  # fmt: skip
@@ -60,17 +59,15 @@ def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> No
 async def _agent(app: App, agent: str) -> dict[str, Any]:
     account, lookups = app.settings.account, app.service.lookups
     entry = await lookups.agent(account, agent)
-    page = await app.platforms[entry.agent.platform].numbers(
-        account, NumberFilter(agent=agent), "", _MOST_NUMBERS
-    )
+    page = await lookups.list_numbers(account, NumberFilter(agent=agent), limit=_MOST_NUMBERS)
     shown = agent_shape(entry).model_dump()
     shown["numbers_total"] = shown.pop("numbers")
     return shown | {
         "user_id": entry.agent.user_id,
         "created_at": entry.agent.created_at,
         "updated_at": entry.agent.updated_at,
-        "numbers": [number_shape(n).model_dump() for n in page.items],
-        "more": bool(page.after),
+        "numbers": [number.model_dump() for number in page.numbers],
+        "more": bool(page.next_cursor),
     }
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from cordboard.service.approving import Approvals
 from cordboard.service.changing import Caller, Changes, Times
 from cordboard.service.looking import Lookups
+from cordboard.service.routing import Routes
 
-__all__ = ["Approvals", "BindingService", "Caller", "Changes", "Lookups", "Times"]
+__all__ = ["Approvals", "BindingService", "Caller", "Changes", "Lookups", "Routes", "Times"]
 
 
 @dataclass(frozen=True)
@@ -16,5 +17,6 @@ class BindingService:
     """Everything one account can be asked: to look, to change, to approve."""
 
     lookups: Lookups
+    routes: Routes
     changes: Changes
     approvals: Approvals

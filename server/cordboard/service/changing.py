@@ -163,7 +163,7 @@ class Changes:
 
     async def find(self, account: str, plan_id: str) -> PlanRecord:
         """A stored plan. Raises: PlanNotFound."""
-        return await self._store.read(lambda tx: _found(tx, account, plan_id))
+        return await self._store.glance(lambda tx: _found(tx, account, plan_id))
 
     def _result(
         self, record: PlanRecord, *, status: Status | None = None, note: str = ""
@@ -186,7 +186,7 @@ class Changes:
             )
         if not platform.abilities.attach:
             raise NotSupported(f"The platform {name} cannot attach numbers.")
-        state = await self._store.read(lambda tx: tx.one("account_get", account=caller.account))
+        state = await self._store.glance(lambda tx: tx.one("account_get", account=caller.account))
         if state is not None and state["frozen_at"]:
             why = f' ("{shown(state["frozen_reason"])}")' if state["frozen_reason"] else ""
             raise Frozen(

@@ -15,19 +15,15 @@ from cordboard.answers import (
     ChangeRow,
     IncompleteShape,
     NumberList,
-    NumberRoute,
     PathwayList,
     PathwayShape,
-    RouteShape,
 )
-from cordboard.binding import PLATFORMS, OwnedNumber, PathwayInfo
+from cordboard.binding import PLATFORMS, Agent, OwnedNumber, PathwayInfo
 from cordboard.clock import Clock, stamp
 from cordboard.cursors import Cursors
-from cordboard.display import shown
 from cordboard.errors import (
     AgentNotFound,
     InvalidNumberFormat,
-    NumberNotFound,
     PathwayNotFound,
     PlatformError,
 )
@@ -39,8 +35,6 @@ from cordboard.service.shapes import (
     listing_message,
     number_shape,
     pathway_shape,
-    route_message,
-    route_shape,
 )
 from cordboard.stores import Store, Transaction
 
@@ -69,7 +63,7 @@ class Lookups:
             agents=[agent_shape(entry) for entry in items],
             next_cursor=after,
             incomplete=incomplete,
-            message=listing_message(len(items), "agent", after, bool(query or platform or incomplete)),
+            message=await self._message(account, len(items), "agent", after, incomplete),
         )
 
     async def list_numbers(
@@ -82,7 +76,7 @@ class Lookups:
     ) -> NumberList:
         """Numbers of one or all platforms with their bindings. Raises: AgentNotFound."""
         if only.agent:
-            await self.agent(account, only.agent)
+            await self._agent(account, only.agent)
             platform = platform or only.agent.partition(":")[0]
         asked = {"list": "numbers", "account": account, "platform": platform, "agent": only.agent}
         asked |= {"provider": only.provider, "state": only.state, "query": only.query}
@@ -91,12 +85,11 @@ class Lookups:
             return await p.numbers(account, only, after, most)
 
         items, after, incomplete = await self._gather(asked, platform, cursor, limit, fetch)
-        narrowed = only != NumberFilter() or bool(platform or incomplete)
         return NumberList(
             numbers=[number_shape(owned) for owned in items],
             next_cursor=after,
             incomplete=incomplete,
-            message=listing_message(len(items), "number", after, narrowed),
+            message=await self._message(account, len(items), "number", after, incomplete),
         )
 
     async def list_pathways(
@@ -121,7 +114,7 @@ class Lookups:
             pathways=[pathway_shape(info) for info in items],
             next_cursor=after,
             incomplete=incomplete,
-            message=listing_message(len(items), "pathway", after, bool(query or platform or incomplete)),
+            message=await self._message(account, len(items), "pathway", after, incomplete),
         )
 
     async def _one_pathway(self, account: str, platform: str, pathway_id: str) -> PathwayList:
@@ -137,87 +130,27 @@ class Lookups:
                 found.append(pathway_shape(info))
         if not found and not incomplete:
             raise PathwayNotFound(f'Pathway "{pathway_id}" does not exist.')
-        message = listing_message(len(found), "pathway", "", narrowed=True)
+        message = listing_message(len(found), "pathway", "")
         return PathwayList(pathways=found, next_cursor="", incomplete=incomplete, message=message)
 
     async def agent(self, account: str, agent: str) -> AgentEntry:
-        """One agent. Raises: AgentNotFound, also for a platform that is not configured."""
+        """One agent with the count of its numbers. Raises: AgentNotFound."""
+        found = await self._agent(account, agent)
+        return AgentEntry(found, await self._platforms[found.platform].count(account, agent))
+
+    async def _agent(self, account: str, agent: str) -> Agent:
         platform = self._platforms.get(agent.partition(":")[0])
-        entry = await platform.agent(account, agent) if platform else None
-        if entry is None:
+        found = await platform.agent(account, agent) if platform else None
+        if found is None:
             raise AgentNotFound(f"Agent {agent} not found.")
-        return entry
-
-    async def get_number_route(self, account: str, number: str) -> NumberRoute:
-        """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound."""
-        _shaped(number)
-        found: list[OwnedNumber] = []
-        down: list[PlatformError] = []
-        notes: list[str] = []
-        for name, platform in self._platforms.items():
-            try:
-                owned = await platform.number(account, number)
-            except PlatformError as exc:
-                notes.append(f"{name} did not answer: {exc.what}")
-                down.append(exc)
-                continue
-            if owned is not None:
-                found.append(owned)
-        if not found:
-            raise down[0] if down else await self._not_found(account, number)
-        return await self._route(account, number, found, notes)
-
-    async def _not_found(self, account: str, number: str) -> NumberNotFound:
-        verdict = numbers.check(number)
-        near = [n for p in self._platforms.values() for n in await p.nearest(account, number)]
-        said = f"{number} does not belong to this account."
-        if not verdict.ok:
-            said += f" It is no number either: {verdict.reason}."
-        if near:
-            said += f" Nearest owned: {', '.join(near)}; ask the user which is meant."
-        else:
-            listed = await self.list_numbers(account, NumberFilter(), limit=1)
-            said += "" if listed.numbers or listed.incomplete else f" {EMPTY}"
-        return NumberNotFound(said)
-
-    async def _route(
-        self, account: str, number: str, found: list[OwnedNumber], notes: list[str]
-    ) -> NumberRoute:
-        inbound: list[RouteShape] = []
-        outbound: list[RouteShape] = []
-        for owned in found:
-            for binding in owned.bindings:
-                entry = await self._platforms[owned.platform].agent(account, binding.agent)
-                shape = route_shape(binding, entry.agent if entry else None)
-                (inbound if binding.direction == "inbound" else outbound).append(shape)
-        if len(inbound) > 1:
-            held = " and ".join(r.agent for r in inbound)
-            notes.append(
-                f"Two platforms hold an inbound binding ({held}): the carrier decides which answers."
-            )
-        now = stamp(self._clock())
-        rows = await self._store.read(
-            lambda tx: tx.all("plans_open_on_number", account=account, number=number, now=now)
-        )
-        first = found[0]
-        return NumberRoute(
-            number=number,
-            inbound=inbound,
-            outbound=outbound,
-            provider=first.provider,
-            label=shown(first.label),
-            purpose=first.purpose,
-            open_plans=[row["plan_id"] for row in rows],
-            notes=notes,
-            message=route_message(number, inbound, outbound, len(rows)),
-        )
+        return found
 
     async def list_changes(
         self, account: str, number: str = "", agent: str = "", limit: int = 20, cursor: str = ""
     ) -> ChangeList:
         """The history, newest first: one row per number and plan, plans still open too."""
         if number:
-            _shaped(number)
+            shaped(number)
         asked = {"list": "changes", "account": account, "number": number, "agent": agent}
         after = self._cursors.open(asked, cursor)
         now = stamp(self._clock())
@@ -230,8 +163,16 @@ class Lookups:
             changes=rows,
             next_cursor=self._cursors.seal(asked, last),
             incomplete=[],
-            message=listing_message(len(rows), "change", last, narrowed=True),
+            message=listing_message(len(rows), "change", last),
         )
+
+    async def _message(
+        self, account: str, count: int, noun: str, after: str, incomplete: list[IncompleteShape]
+    ) -> str:
+        """What a listing says in words; an account with nothing in it is told how to fill it."""
+        if not count and not incomplete and await is_empty(self._platforms, account):
+            return EMPTY
+        return listing_message(count, noun, after)
 
     async def _gather(
         self,
@@ -270,9 +211,25 @@ class Lookups:
         return [platform] if platform else list(self._platforms)
 
 
-def _shaped(number: str) -> None:
+async def is_empty(platforms: Mapping[str, Platform], account: str) -> bool:
+    """Whether no platform has a number or an agent; one that does not answer may have some."""
+    try:
+        for platform in platforms.values():
+            some = await platform.numbers(account, NumberFilter(), "", 1)
+            if some.items or (await platform.agents(account, "", "", 1)).items:
+                return False
+    except PlatformError:
+        return False
+    return True
+
+
+def shaped(number: str) -> None:
     """Raises: InvalidNumberFormat for what is no E.164 number, with the form that may be meant."""
     if not numbers.is_canonical(number):
-        verdict = numbers.check(number)
-        meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
-        raise InvalidNumberFormat(f"That is not a number in E.164 form: {verdict.reason}.{meant}")
+        raise bad_format(numbers.check(number))
+
+
+def bad_format(verdict: numbers.Verdict) -> InvalidNumberFormat:
+    """The error for one malformed number; the text given is not repeated."""
+    meant = f" Did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
+    return InvalidNumberFormat(f"That is not a number in E.164 form: {verdict.reason}.{meant}")

@@ -98,10 +98,8 @@ def route_message(
     return said
 
 
-def listing_message(count: int, noun: str, after: str, narrowed: bool) -> str:
-    """What a listing says in words: how many, whether there are more, what to do when empty."""
-    if not count and not narrowed:
-        return EMPTY
+def listing_message(count: int, noun: str, after: str) -> str:
+    """What a listing says in words: how many, and whether there are more."""
     said = f"{count} {noun}{'' if count == 1 else 's'}."
     if after:
         said += " There are more: call again with next_cursor as cursor and the same arguments."

@@ -41,6 +41,10 @@ class Store(Protocol):
         """Run `work` on one consistent state; it may not write."""
         ...
 
+    async def glance(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, for a few look-ups by key: it may run on the event loop."""
+        ...
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` as one durable transaction, all or nothing; one writer at a time."""
         ...

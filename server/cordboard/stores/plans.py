@@ -75,6 +75,7 @@ def find(tx: Transaction, account: str, plan_id: str) -> PlanRecord | None:
 def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
     """Store a new plan; or, while one for the same request is open, show the new reason there."""
     key = request_key(plan)
+    reason = reason.replace("\0", "")  # no engine's text takes it
     row = tx.one("plan_open", account=plan.account, request_key=key)
     if row is not None:
         record = _record(row)
@@ -154,8 +155,12 @@ def close(
     by: str,
     why: str = "",
     used: str = "",
+    first: Sequence[Event] = (),
 ) -> PlanRecord:
-    """Settle an open plan for good and journal it. A plan already settled stays as it is."""
+    """Settle an open plan for good and journal it, `first` what led to it.
+
+    A plan already settled stays as it is.
+    """
     plan = record.plan
     touched = tx.run(
         "plan_close",
@@ -167,12 +172,14 @@ def close(
         why=why,
         used=used,
     )
-    if touched:
-        data: dict[str, object] = {"why": why} if why else {}
-        if state == "applied":
-            data = {"level": used, "changes": changes_json(plan.draft.changes)}
-        journal.append(tx, plan.account, at, Event(state, by, plan.plan_id, record.hash, data))
-    return find_again(tx, record)
+    if not touched:
+        return find_again(tx, record)
+    data: dict[str, object] = {"why": why} if why else {}
+    if state == "applied":
+        data = {"level": used, "changes": changes_json(plan.draft.changes)}
+    last = Event(state, by, plan.plan_id, record.hash, data)
+    journal.append(tx, plan.account, at, *first, last)
+    return replace(record, state=state, closed_at=at, closed_by=by, closed_why=why, used=used)
 
 
 def mark_applied(tx: Transaction, record: PlanRecord, versions: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ transaction. The rules of binding are held by the schema's unique indexes as wel
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import cast
@@ -25,6 +26,8 @@ from cordboard.plan import Asked, Change, Observed
 from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
 from cordboard.stores import Row, Store, Transaction
 
+_FEW = 10
+"""Up to how many numbers are observed on the event loop."""
 _LOOK_ALIKES = 10
 """For how many missing numbers of one call look-alikes are searched."""
 
@@ -73,28 +76,36 @@ class LocalPlatform:
         return await self._store.read(work)
 
     async def pathway(self, account: str, pathway_id: str) -> PathwayInfo | None:
-        return await self._store.read(lambda tx: find_pathway(tx, account, pathway_id))
+        return await self._store.glance(lambda tx: find_pathway(tx, account, pathway_id))
 
-    async def agent(self, account: str, agent: str) -> AgentEntry | None:
-        """One agent with the count of its numbers, or None."""
+    async def agent(self, account: str, agent: str) -> Agent | None:
+        """One agent, or None."""
 
-        def work(tx: Transaction) -> AgentEntry | None:
+        def work(tx: Transaction) -> Agent | None:
             row = tx.one("agent_get", account=account, agent=agent)
-            if row is None:
-                return None
-            count = tx.one("agent_count", account=account, agent=agent)
-            return AgentEntry(_agent(row), count["numbers"] if count else 0)
+            return None if row is None else _agent(row)
+
+        return await self._store.glance(work)
+
+    async def count(self, account: str, agent: str) -> int:
+        """How many numbers are bound to an agent."""
+
+        def work(tx: Transaction) -> int:
+            row = tx.one("agent_count", account=account, agent=agent)
+            return int(row["numbers"]) if row else 0
 
         return await self._store.read(work)
 
     async def number(self, account: str, number: str) -> OwnedNumber | None:
-        return await self._store.read(lambda tx: find_number(tx, account, number))
+        return await self._store.glance(lambda tx: find_number(tx, account, number))
 
     async def nearest(self, account: str, number: str) -> list[str]:
         return await self._store.read(lambda tx: _nearest(tx, account, number))
 
     async def observe(self, account: str, asked: Asked) -> Observed:
-        return await self._store.read(lambda tx: self.observe_in(tx, account, asked))
+        few = len(asked.numbers) + len(asked.slugs) + len(asked.restore) <= _FEW
+        look = self._store.glance if few else self._store.read
+        return await look(lambda tx: self.observe_in(tx, account, asked))
 
     def observe_in(self, tx: Transaction, account: str, asked: Asked) -> Observed:
         """Everything a decision about this request rests on, as it is in this transaction."""
@@ -227,8 +238,16 @@ def _nearest(tx: Transaction, account: str, number: str) -> list[str]:
 
 
 def _like(query: str) -> str:
-    """A LIKE pattern for text that contains `query`, its own wildcards taken literally."""
+    """A LIKE pattern for text that contains `query`, its own wildcards taken literally.
+
+    ASCII letters match in either case, others as they are: so does SQLite's lower().
+    """
     if not query:
         return ""
-    literal = query.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    literal = (
+        re.sub("[A-Z]+", lambda found: found[0].lower(), query)
+        .replace("\\", "\\\\")
+        .replace("%", "\\%")
+        .replace("_", "\\_")
+    )
     return f"%{literal}%"

@@ -1,0 +1,143 @@
+"""Opening the file: made readable by its owner only, migrated under the lock, watched while open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cordboard.errors import StoreUnavailable
+from cordboard.stores.sqlite.faults import LOCK_SECONDS
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SCHEMA_VERSION = 1
+
+
+class StoreFile:
+    """One SQLite file and the lock file beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inode: tuple[int, int] | None = None
+        self._lock: BaseFileLock | None = None
+
+    def locked(self) -> BaseFileLock:
+        """The lock file beside the store; waits its turn, not for ever."""
+        if self._lock is None:
+            from filelock import FileLock  # not at import: it would cost every start 25 ms
+
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self.path.with_name(self.path.name + ".lock")
+            self._lock = FileLock(
+                lock, timeout=LOCK_SECONDS, poll_interval=0.005, thread_local=False, mode=0o600
+            )
+        return self._lock
+
+    def still_there(self) -> None:
+        """Raises: StoreUnavailable when the file is no longer the one that was opened."""
+        if self._inode is not None and self._inode != _inode(self.path):
+            gone = "was replaced" if self.path.exists() else "was deleted or moved away"
+            raise StoreUnavailable(
+                f"The store {self.path} {gone} while in use.", "Start Cordboard again."
+            )
+
+    def forget(self) -> None:
+        """Nothing is open any more: whatever is there next is opened anew."""
+        self._inode = None
+
+    def connect(self, busy_seconds: float) -> sqlite3.Connection:
+        """A connection to the store, made and migrated first where needed; under the lock then.
+
+        Raises: StoreUnavailable for a store that is not ours, or of a newer schema.
+        """
+        if not self.path.exists():
+            with self.locked():
+                self._create()
+        connection = _connect(self.path, busy_seconds)
+        try:
+            if _version_of(connection) == 0:  # new, or its maker died before its first commit
+                with self.locked():
+                    self._migrate(connection)
+            found = _version_of(connection)
+            if found > SCHEMA_VERSION:
+                raise StoreUnavailable(
+                    f"The store {self.path} has schema {found}; this program knows {SCHEMA_VERSION}.",
+                    "Update Cordboard (`uv tool upgrade cordboard`).",
+                )
+        except BaseException:
+            connection.close()
+            raise
+        self._inode = _inode(self.path)
+        return connection
+
+    def _create(self) -> None:
+        """An empty file only its owner may read: it holds numbers and passphrase hashes."""
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring an empty file to the newest schema in one transaction."""
+        schema = (files("cordboard.stores") / "schema.sql").read_text("utf-8")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version_of(connection) == 0:
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    raise StoreUnavailable(
+                        f"The file {self.path} is another program's database.",
+                        "Set CORDBOARD_DATABASE to a path of its own.",
+                    )
+                for statement in _statements(schema):
+                    connection.execute(statement)
+                connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+                connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode=TRUNCATE")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-16000")
+    return connection
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script without comments; no string in ours holds a semicolon."""
+    bare = "\n".join(line.partition("--")[0] for line in script.splitlines())
+    return (s for s in (part.strip() for part in bare.split(";")) if s)
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    """The schema version; 0 for an empty file."""
+    found = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'schema_version'"
+    ).fetchone()[0]
+    if not found:
+        return 0
+    version: int = connection.execute("SELECT max(version) FROM schema_version").fetchone()[0]
+    return version
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
