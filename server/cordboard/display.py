@@ -7,26 +7,29 @@ import unicodedata
 
 SHOWN_CHARACTERS = 200
 _LINK = re.compile(
-    r"(?i)[a-z0-9+.-]*://\S*"
-    r"|(?:www\.|mailto:|javascript:|data:)\S*"
-    r"|\b(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?/\S*"
+    r"(?i)[\w+.-]*:[/\\]\S*"  # a scheme and what follows
+    r"|(?:www\.|mailto:|javascript:|data:|file:|tel:|sms:)\S*"
+    r"|(?:[\w-]+\.)+[^\W\d_]{2,}(?::\d+)?[/?#]\S*"  # a host with a path
+    r"|(?:[\w-]+\.)+(?:com|net|org|io|ai|app|dev|co|info|biz|xyz|me|link|site|online|shop|top|page"
+    r"|click|cloud|example|test|de|uk|eu|in|cn|ru|us)\b(?::\d+)?"  # a host that clients make a link of
+    r"|(?:\d{1,3}\.){3}\d{1,3}\S*"
 )
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Characters that are letters or symbols by category, and show nothing."""
 
 
 def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """One line: control, bidi and other invisible characters and links taken out, cut at `limit`."""
     visible = "".join(" " if c in "\n\r\t" else c for c in text if not _invisible(c))
-    flat = " ".join(_LINK.sub("[link removed]", visible).split())
+    flat = " ".join(_LINK.sub("[link removed]", visible).replace("](", "] (").split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def _invisible(character: str) -> bool:
     if character in "\n\r\t":
         return False
-    return unicodedata.category(character)[0] == "C" or unicodedata.category(character) in (
-        "Zl",
-        "Zp",
-    )
+    kind = unicodedata.category(character)
+    return kind[0] == "C" or kind in ("Zl", "Zp") or character in _FILLERS
 
 
 def quoted(text: str, limit: int = SHOWN_CHARACTERS) -> str:

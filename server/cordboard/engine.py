@@ -16,7 +16,7 @@ from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed, PlatformError, StoreUnavailable
 from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
-from cordboard.plan import Asked, Change, Level, Restore, Side
+from cordboard.plan import Asked, Change, Restore, Side
 from cordboard.platforms import TransactionalPlatform
 from cordboard.policy import at_least
 from cordboard.stores import Store, Transaction, plans
@@ -53,7 +53,7 @@ class Engine:
             fresh = plans.find_again(tx, record)
             if fresh.state != "open":
                 return fresh
-            self._policy_allows(tx, fresh, fresh.plan.level)
+            self._policy_allows(tx, fresh)
             return self._closed_if_moved(tx, fresh)
 
         return await self._store.write(work)
@@ -97,17 +97,17 @@ class Engine:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
         if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")
-        self._policy_allows(tx, record, clearance.level)
+        self._policy_allows(tx, record)
 
-    def _policy_allows(self, tx: Transaction, record: PlanRecord, level: Level) -> None:
-        """Whether a level is enough for this process's own policy, with what was spent this hour."""
+    def _policy_allows(self, tx: Transaction, record: PlanRecord) -> None:
+        """Raises: NotAllowed where this process's policy, now, demands more than the plan's level."""
         plan = record.plan
         hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
         demand = self._guard.demand(plan, hour)
-        if not at_least(level, demand.level):
+        if not at_least(plan.level, demand.level):
             raise NotAllowed(
                 f"This process's policy demands {demand.level} for plan {plan.plan_id} "
-                f"({demand.why}); its level is {level}.",
+                f"({demand.why}); its level is {plan.level}.",
                 "Discard the plan and ask for the change again: the new plan has that level.",
             )
 

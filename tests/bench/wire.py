@@ -39,7 +39,9 @@ class Wire:
         if self.era == MODERN:
             params["_meta"] = _META
         self._send({"id": self.last_id, "method": method, "params": params})
-        return self.received.readline()
+        answer = self.received.readline()
+        assert answer, "the server ended; its standard error says why"
+        return answer
 
     def shake_hands(self) -> None:
         """What protocol 2025-11-25 begins with; 2026-07-28 has no handshake."""

@@ -19,6 +19,13 @@ def something(value: str) -> str:
     return value
 
 
+def said(value: str) -> str:
+    """Refuses a reason of nothing but space."""
+    if not value.strip():
+        raise ValueError("is empty; say why")
+    return value
+
+
 def printable(value: str) -> str:
     """Refuses control characters: no name has them, and an engine's text may end at one."""
     if any(ord(character) < 32 for character in value):

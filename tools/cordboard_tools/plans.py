@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cordboard.answers import ChangeList, ChangeResult
 from cordboard.guard import Question
 from cordboard.tool import READS, Desk, Hints, Input, Tool
-from cordboard_tools.fields import AgentFilter, Cursor, Limit, NumberFilter, PlanId, Reason
+from cordboard_tools.fields import AgentFilter, Cursor, Limit, NumberFilter, PlanId, Reason, said
 
 
 class ApplyPlan(Input):
@@ -50,7 +50,7 @@ class ListChanges(Input):
 class FreezeChanges(Input):
     """Stop all routing changes at once (calls go on). No tool unfreezes: a person must."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(said)]
 
 
 async def _apply(desk: Desk, given: ApplyPlan) -> ChangeResult | Question:

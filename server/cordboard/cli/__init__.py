@@ -8,6 +8,7 @@ and `--version` answers at once. Each group of commands is a file;
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -16,7 +17,9 @@ def main() -> None:
     if arguments in (["--version"], ["-V"]):
         from importlib.metadata import version
 
-        sys.stdout.write(f"cordboard {version('cordboard')}\n")
+        with suppress(OSError, AttributeError):  # nobody listens
+            sys.stdout.write(f"cordboard {version('cordboard')}\n")
+            sys.stdout.flush()
     elif not arguments:
         from cordboard.cli.serve import serve_stdio
 

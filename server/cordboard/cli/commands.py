@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
             return exc.code if isinstance(exc.code, int) else 0
         return 0
 
-    return guarded(command)
+    return guarded(command, as_json="--json" in arguments)
 
 
 def _is_text(argument: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import stat
 import sys
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from cordboard.errors import CordboardError, StoreUnavailable
 from cordboard.stores import Transaction
 
 _ENROL = "`cordboard approvers add NAME` at a terminal"
+_FEW_BYTES = 8 * 1024 * 1024
 _WHY_ROLLBACK = (
     "; not WAL, because a SQLite before 3.51.3 can corrupt a WAL that several processes write"
 )
@@ -178,7 +180,11 @@ def _about_facts(facts: dict[str, str]) -> list[Finding]:
 
 
 async def _about_writing(app: App) -> Finding:
-    """Try a write, and take it back."""
+    """Try a write, and take it back; a rolled-back write does not show a full disk."""
+    free = shutil.disk_usage(app.settings.database.parent).free
+    if free < _FEW_BYTES:
+        remedy = "Make room on the disk that holds the store."
+        return Finding("writable", f"{free // 1024} kB free on the disk", ok=False, remedy=remedy)
 
     def trial(tx: Transaction) -> None:
         tx.run("account_lock", account=app.settings.account, head=journal.GENESIS)

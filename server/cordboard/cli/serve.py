@@ -19,9 +19,17 @@ def serve_stdio() -> int:
         return 2
     from cordboard.app import build_server
 
+    if sys.stdin is None or sys.stdout is None:
+        sys.stderr.write("Without a command Cordboard speaks MCP on standard input and output.\n")
+        return 2
     server = build_server(settings)
     try:
         server.run("stdio")
     except KeyboardInterrupt:
         return 130
+    except ExceptionGroup as exc:
+        if exc.split(OSError)[1] is not None:
+            raise
+        sys.stderr.write("The client no longer reads; stopped.\n")
+        return 1
     return 0

@@ -5,7 +5,9 @@ A person gets rich text, a program `--json`: one document on standard output, no
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -41,24 +43,48 @@ def with_app(work: Callable[[App], Awaitable[T]]) -> T:
     return anyio.run(run)
 
 
-def guarded(command: Callable[[], int]) -> int:
+_AT_A_TERMINAL = {
+    "list_agents": "`cordboard agents`",
+    "list_numbers": "`cordboard numbers`",
+    "list_changes": "`cordboard plans --all`",
+}
+"""What an error's remedy calls by the tool's name, as a person at a terminal calls it."""
+
+
+def guarded(command: Callable[[], int], *, as_json: bool = False) -> int:
     """The exit code of a command; a refusal is printed as it reads and is 1, a bad setting is 2."""
     try:
-        return command()
-    except ConfigError as exc:
-        errors.print(str(exc), style="red", markup=False)
-        return 2
+        code = command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CordboardError as exc:
-        errors.print(str(exc), style="red", markup=False)
-        return 1
+        if as_json:
+            print_json({"error": {"code": exc.code, "what": exc.what, "remedy": exc.remedy}})
+        said = str(exc)
+        for tool, here in _AT_A_TERMINAL.items():
+            said = said.replace(tool, here)
+        errors.print(said, style="red", markup=False)
+        return 2 if isinstance(exc, ConfigError) else 1
     except KeyboardInterrupt:
         errors.print("Stopped.", style="red")
         return 130
     except BrokenPipeError:  # `cordboard … | head`
-        sys.stderr.close()
+        _drop_output()
         return 0
+    except OSError as exc:
+        _drop_output()
+        errors.print(f"The output cannot be written: {exc.strerror or exc}.", style="red")
+        return 1
+    return code
+
+
+def _drop_output() -> None:
+    """Let nothing be flushed at exit to where nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def print_json(data: Any) -> None:
     """One JSON document for a program to read."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "standard output is closed")
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")

@@ -15,6 +15,7 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from pydantic import ValidationError
 
 from cordboard.guard import Answer, Question, Verdict
 
@@ -64,7 +65,7 @@ class ClientAsker:
                     question.text, _FORM, self._context.request_id
                 )
                 verdict = read_verdict(result)
-            except MCPError:
+            except (MCPError, ValidationError):  # the client failed, or answered no form
                 verdict = Verdict.MALFORMED
         return verdict
 

@@ -17,6 +17,7 @@ from cordboard.errors import CordboardError, InvalidArguments, LimitExceeded
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SHOWN = 20
 _WORDS = {
     "missing": "is required",
     "string_type": "must be text",
@@ -55,7 +56,9 @@ def _array(text: str) -> Any:
 def _explained(exc: ValidationError, tool: str, model: type[BaseModel]) -> CordboardError:
     errors = exc.errors(include_url=False, include_input=False)
     names = list(model.model_fields)
-    lines = [_line(error, names, model) for error in errors]
+    lines = [_line(error, names, model) for error in errors[:_SHOWN]]
+    if len(errors) > _SHOWN:
+        lines.append(f"… and {len(errors) - _SHOWN} more")
     what = f"Invalid arguments for {tool}:\n" + "\n".join(f"- {line}" for line in lines) + "\n"
     if all(e["type"] == "too_long" and e["loc"][0] in ("numbers", "number_slugs") for e in errors):
         return LimitExceeded(what)
@@ -77,6 +80,8 @@ def _line(error: Any, names: list[str], model: type[BaseModel]) -> str:
         return f"{where}: has more than {context['max_length']} entries"
     if kind == "too_short":
         return f"{where}: must name at least {context['min_length']}"
+    if kind == "string_too_short":
+        return f"{where}: is empty"
     if kind in ("greater_than_equal", "less_than_equal"):
         return f"{where}: {error['msg'].replace('Input s', 's')}"
     if kind == "literal_error":

@@ -110,9 +110,10 @@ class SqliteStore:
     def _read(self, work: Callable[[_Transaction], T]) -> T:
         with self._reading, translated(self.path):
             self._file.still_there()
-            if self._reader is None:
+            if self._reader is None or self._glancer is None:
                 self._reader = self._file.connect(_BUSY_SECONDS)
-                self._glancer = self._file.connect(0)
+                self._glancer = self._file.connect(_BUSY_SECONDS)
+                self._glancer.execute("PRAGMA busy_timeout=0")
             return _look(self._reader, work)
 
     def _write(self, work: Callable[[_Transaction], T]) -> T:
@@ -120,6 +121,7 @@ class SqliteStore:
             connection = self._open_writer()
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self._file.known(connection)
                 result = work(_Transaction(connection))
                 connection.execute("COMMIT")
             except BaseException:

@@ -60,20 +60,36 @@ class StoreFile:
                 self._create()
         connection = _connect(self.path, busy_seconds)
         try:
-            if _version_of(connection) == 0:  # new, or its maker died before its first commit
+            if _is_empty(connection):  # new, or its maker died before its first commit
                 with self.locked():
                     self._migrate(connection)
-            found = _version_of(connection)
-            if found > SCHEMA_VERSION:
-                raise StoreUnavailable(
-                    f"The store {self.path} has schema {found}; this program knows {SCHEMA_VERSION}.",
-                    "Update Cordboard (`uv tool upgrade cordboard`).",
-                )
+            self.known(connection)
+            _settle(connection)
         except BaseException:
             connection.close()
             raise
         self._inode = _inode(self.path)
         return connection
+
+    def known(self, connection: sqlite3.Connection) -> None:
+        """Raises: StoreUnavailable for a file that is not ours, or of a schema we do not know.
+
+        Asked at every write too: another process may have migrated the store meanwhile.
+        """
+        try:
+            row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+        except sqlite3.OperationalError as exc:
+            if "no such table" not in str(exc):
+                raise
+            raise StoreUnavailable(
+                f"The file {self.path} is another program's database.",
+                "Set CORDBOARD_DATABASE to a path of its own.",
+            ) from None
+        if row[0] != SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"The store {self.path} has schema {row[0]}; this program knows {SCHEMA_VERSION}.",
+                "Update Cordboard (`uv tool upgrade cordboard`).",
+            )
 
     def _create(self) -> None:
         """An empty file only its owner may read: it holds numbers and passphrase hashes."""
@@ -83,14 +99,10 @@ class StoreFile:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring an empty file to the newest schema in one transaction."""
         schema = (files("cordboard.stores") / "schema.sql").read_text("utf-8")
+        _settle(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _version_of(connection) == 0:
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise StoreUnavailable(
-                        f"The file {self.path} is another program's database.",
-                        "Set CORDBOARD_DATABASE to a path of its own.",
-                    )
+            if _is_empty(connection):
                 for statement in _statements(schema):
                     connection.execute(statement)
                 connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
@@ -111,11 +123,15 @@ def _connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
         cached_statements=256,
     )
     connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    """Our settings; only for a file known to be ours, because a journal mode can stay in it."""
     connection.execute("PRAGMA journal_mode=TRUNCATE")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16000")
-    return connection
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -124,15 +140,9 @@ def _statements(script: str) -> Iterator[str]:
     return (s for s in (part.strip() for part in bare.split(";")) if s)
 
 
-def _version_of(connection: sqlite3.Connection) -> int:
-    """The schema version; 0 for an empty file."""
-    found = connection.execute(
-        "SELECT count(*) FROM sqlite_master WHERE name = 'schema_version'"
-    ).fetchone()[0]
-    if not found:
-        return 0
-    version: int = connection.execute("SELECT max(version) FROM schema_version").fetchone()[0]
-    return version
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether the file has no tables at all."""
+    return not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
