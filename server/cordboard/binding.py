@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 AGENT_PATTERN = r"^[a-z]+:[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SLUG_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
-PLATFORMS = ("local", "bland", "synthflow", "unleashx")
-PROVIDERS = ("san", "ozonetell", "twilio", "exotel", "telnyx", "vonage", "plivo", "bandwidth")
+Platform = Literal["local", "bland", "synthflow", "unleashx"]
+Provider = Literal["san", "ozonetell", "twilio", "exotel", "telnyx", "vonage", "plivo", "bandwidth"]
 """Carriers, in the vendors' own spelling (UnleashX, "Supported Providers")."""
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 Direction = Literal["inbound", "outbound"]
 

@@ -98,9 +98,18 @@ def _database(named: str) -> Path:
             "CORDBOARD_DATABASE: this version keeps its store in a SQLite file.",
             "Set it to a path, or leave it out.",
         )
-    if "\0" in named:
-        raise ConfigError("CORDBOARD_DATABASE: a path cannot hold a zero byte.")
+    if "\0" in named or not _is_text(named):
+        raise ConfigError("CORDBOARD_DATABASE: a path of UTF-8 text is needed.")
     return _path(named.removeprefix("sqlite://"), "CORDBOARD_DATABASE")
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: other bytes of the environment come as half characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _path(named: str, what: str) -> Path:
@@ -163,5 +172,5 @@ def _toml(path: Path, what: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
         raise ConfigError(f"{what} {path}: {exc.strerror or exc}.", "Check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{what} {path}: not valid TOML: {exc}.") from None
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{what} {path}: not valid TOML: {str(exc)[:200]}.") from None

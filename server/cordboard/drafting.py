@@ -49,7 +49,7 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
         raise refusal(problems)
     drawn = [d for d in decisions if isinstance(d, Change)]
     changes = tuple(c for c in drawn if c.outcome == "planned")
-    mixed = mixing(changes, seen)
+    mixed = _mixing_warnings(changes, seen)
     return Draft(
         changes=changes,
         unchanged=tuple(c for c in drawn if c.outcome == "unchanged"),
@@ -79,8 +79,13 @@ def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
         if owned is not None:
             image = Image.of(owned, item.left.direction)
             changes.append(Change(item.number, item.left, item.back, image))
-    mixed = mixing(tuple(changes), seen)
+    mixed = _mixing_warnings(tuple(changes), seen)
     return Draft(tuple(changes), (), tuple(mixed), (), bool(mixed)), against
+
+
+def _mixing_warnings(changes: tuple[Change, ...], seen: Observed) -> list[str]:
+    agents = mixing(changes, seen)
+    return [f"{agent} would serve TEST and PRODUCTION numbers at once." for agent in agents]
 
 
 def _agents(asked: Asked, seen: Observed) -> Agent:

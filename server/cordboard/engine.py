@@ -104,6 +104,8 @@ class Engine:
         plan = record.plan
         hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
         demand = self._guard.demand(plan, hour)
+        if demand.level == "frozen":
+            raise Frozen(f"Policy freezes this change ({demand.why}).", "Ask the operator.")
         if not at_least(plan.level, demand.level):
             raise NotAllowed(
                 f"This process's policy demands {demand.level} for plan {plan.plan_id} "

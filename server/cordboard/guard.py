@@ -145,13 +145,14 @@ class Guard:
 
     def by_approver(self, record: PlanRecord, approver: Approver) -> Clearance:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
-        requester = record.plan.principal.casefold()
-        if self.policy.four_eyes and requester in (
+        plan = record.plan
+        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in (
             approver.name.casefold(),
             approver.principal.casefold(),
         ):
             raise NotAllowed(
-                f"The policy asks for a second pair of eyes: {approver.name} asked for this change.",
+                f"The policy wants a second pair of eyes: {plan.principal} asked for this change, and "
+                f"{approver.name} is the same person, or was enrolled by them.",
                 "Have another approver approve it.",
             )
         return self._clear(record, approver.name, "person")

@@ -159,7 +159,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A draft with its identity, requester, level and expiry. Immutable; `reason` is apart."""
+    """A draft with its identity, requester, level and expiry. Immutable; `reason` is apart.
+
+    `four_eyes`: the policy it was made under wants another person to approve than the requester.
+    """
 
     plan_id: str
     account: str
@@ -171,6 +174,7 @@ class Plan:
     policy_hash: str
     created_at: str
     expires_at: str
+    four_eyes: bool = False
 
     @property
     def action(self) -> Action:
@@ -195,6 +199,7 @@ class Plan:
                 "level": self.level,
                 "why": self.why,
                 "policy_hash": self.policy_hash,
+                "four_eyes": self.four_eyes,
                 "created_at": self.created_at,
                 "expires_at": self.expires_at,
             }

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from cordboard.binding import Platform, Provider
 from cordboard.canonical import canonical, digest
 from cordboard.errors import ConfigError
 from cordboard.plan import Action, Draft, Level
@@ -31,10 +32,14 @@ def at_least(level: Level, needed: Level) -> bool:
 
 
 def _as_list(value: Any) -> Any:
+    """One word as a list of it. An empty list would match everything, which nobody means."""
+    if value == []:
+        raise ValueError("names nothing; leave the condition out")
     return [value] if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Tag = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$")]
+Prefix = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]
 
 
 class Rule(BaseModel):
@@ -48,12 +53,12 @@ class Rule(BaseModel):
     level: Level
     action: Annotated[tuple[Action, ...], BeforeValidator(_as_list)] = ()
     purpose: Annotated[tuple[Literal["TEST", "PRODUCTION"], ...], BeforeValidator(_as_list)] = ()
-    tag: Words = ()
-    provider: Words = ()
-    number_prefix: Words = Field(
+    tag: Annotated[tuple[Tag, ...], BeforeValidator(_as_list)] = ()
+    provider: Annotated[tuple[Provider, ...], BeforeValidator(_as_list)] = ()
+    number_prefix: Annotated[tuple[Prefix, ...], BeforeValidator(_as_list)] = Field(
         default=(), validation_alias=AliasChoices("prefix", "number_prefix")
     )
-    platform: Words = ()
+    platform: Annotated[tuple[Platform, ...], BeforeValidator(_as_list)] = ()
     size: int = Field(default=0, ge=0, strict=True)
 
 

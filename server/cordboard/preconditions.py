@@ -16,7 +16,10 @@ def moved(plan: Plan, seen: Observed) -> list[str]:
         lines += stale(change, seen.numbers.get(change.number))
         lines += cannot_hold(change.number, change.after, seen)
     if not lines and not plan.draft.mixes:
-        lines += mixing(plan.draft.changes, seen)
+        lines += [
+            f"{agent}: mixing of TEST and PRODUCTION numbers was no, would now be yes"
+            for agent in mixing(plan.draft.changes, seen)
+        ]
     return lines
 
 
@@ -98,10 +101,9 @@ def mixing(changes: tuple[Change, ...], seen: Observed) -> list[str]:
         if change.after.agent and change.after.agent != change.before.agent:
             kind = "TEST" if change.image.purpose == "TEST" else "PRODUCTION"
             gains.setdefault(change.after.agent, set()).add(kind)
-    mixed = [
+    return [
         a for a, kinds in sorted(gains.items()) if len(kinds | seen.serves.get(a, frozenset())) > 1
     ]
-    return [f"{agent} would serve TEST and PRODUCTION numbers at once." for agent in mixed]
 
 
 def find_pathway(wanted: Pathway, seen: Observed) -> tuple[bool, str]:

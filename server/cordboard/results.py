@@ -15,7 +15,7 @@ from cordboard.answers import (
     SideShape,
     Status,
 )
-from cordboard.plan import Change, Draft, Side
+from cordboard.plan import Change, Draft, Plan, Side
 from cordboard.stores.plans import PlanRecord
 
 SHOWN_CHANGES = 25
@@ -161,7 +161,7 @@ class Results:
         if status == "awaiting_approval":
             return (
                 f"Nothing has changed yet. The plan is to {what}.{more} A person must approve it "
-                f"({plan.why}). Tell the user to run `{self.command(plan.plan_id)}` at a terminal before "
+                f"({plan.why}). {_form(plan)}Tell the user to run `{self.command(plan.plan_id)}` at a terminal before "
                 f"{until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
             )
         if status == "approved":
@@ -175,10 +175,17 @@ class Results:
                 else f"undo_plan with plan_id {plan.plan_id} reverses it."
             )
         if status == "not_confirmed":
-            return f"Nothing was changed: not confirmed to {what}."
+            again = "Do not ask again unless the user does." if record.state == "declined" else ""
+            return f"Nothing was changed: not confirmed to {what}. {again}".rstrip()
         if status == "discarded":
             return f"Plan {plan.plan_id} to {what} is discarded. Nothing was changed."
         return f"Nothing was changed: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
+
+
+def _form(plan: Plan) -> str:
+    if plan.level != "client":
+        return ""
+    return "apply_plan asks them in a client that can show forms. "
 
 
 def _passed(record: PlanRecord) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from tests.bench.measuring import TABLE, Table
 
@@ -24,3 +28,11 @@ def pytest_terminal_summary(
 def table(pytestconfig: pytest.Config) -> Table:
     """Where a benchmark puts its figures: `table.hold(figure)`."""
     return pytestconfig.stash[TABLE]
+
+
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where every server started here, ours or bare, writes and finds its compiled modules."""
+    path = tmp_path_factory.mktemp("bytecode")
+    yield path
+    shutil.rmtree(path)

@@ -24,8 +24,8 @@ def size(data: Any) -> int:
     return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def test_the_list_of_tools_stays_small(table: Table, tmp_path: Path) -> None:
-    with started(OURS, MODERN, environment(tmp_path)) as wire:
+def test_the_list_of_tools_stays_small(table: Table, tmp_path: Path, bytecode: Path) -> None:
+    with started(OURS, MODERN, environment(tmp_path, bytecode)) as wire:
         tools = result(wire.request("tools/list"))["tools"]
     read = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in tools]
     complete = sized(f"tools/list, {len(tools)} tools, complete", size({"tools": tools}), 32_000)
@@ -36,7 +36,7 @@ def test_the_list_of_tools_stays_small(table: Table, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("state", "most"), [("attached", 14_000), ("free", 8_000)])
 def test_a_page_of_fifty_numbers_stays_small(
-    state: str, most: int, table: Table, tmp_path: Path
+    state: str, most: int, table: Table, tmp_path: Path, bytecode: Path
 ) -> None:
     numbers = many(50, provider="twilio", label="Support Line", purpose="PRODUCTION")
     seed = SEEDS.but(numbers=numbers)
@@ -44,7 +44,7 @@ def test_a_page_of_fifty_numbers_stays_small(
         seed = seed.bound("local:support", *names(numbers[:25]))
         seed = seed.bound("local:sales", *names(numbers[25:]), **PINNED)
     make_store(tmp_path / "cordboard.db", lambda tx: fill(tx, seed))
-    with started(OURS, MODERN, environment(tmp_path)) as wire:
+    with started(OURS, MODERN, environment(tmp_path, bytecode)) as wire:
         page = structured(wire.call("list_numbers", state=state))
     assert len(page["numbers"]) == 50
     table.hold(sized(f"structured answer, 50 {state} numbers", size(page), most))

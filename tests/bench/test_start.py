@@ -15,9 +15,9 @@ ROUNDS = 25
 
 @pytest.mark.parametrize("era", [MODERN, LEGACY])
 def test_starting_costs_at_most_a_fifth_more_than_a_bare_server(
-    era: str, table: Table, tmp_path: Path
+    era: str, table: Table, tmp_path: Path, bytecode: Path
 ) -> None:
-    env = environment(tmp_path)
+    env = environment(tmp_path, bytecode)
 
     def start(command: tuple[str, ...]) -> float:
         begin = perf_counter()
@@ -30,7 +30,7 @@ def test_starting_costs_at_most_a_fifth_more_than_a_bare_server(
 
     for command in (OURS, BARE):  # the first start writes bytecode, and ours the key of its store
         start(command)
-    assert list((tmp_path / "bytecode").rglob("cordboard/app.*.pyc"))
+    assert list(bytecode.rglob("cordboard/app.*.pyc"))
     pair = Pair()
     for turn in range(ROUNDS):
         pair.take(turn, partial(start, OURS), partial(start, BARE))

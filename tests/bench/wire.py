@@ -72,11 +72,12 @@ def started(command: tuple[str, ...], era: str, environment: Mapping[str, str]) 
             process.wait(30)
 
 
-def environment(home: Path, **more: str) -> dict[str, str]:
-    """The same environment for both sides: no bytecode but that of this run, and it is written."""
+def environment(home: Path, bytecode: Path, **more: str) -> dict[str, str]:
+    """The same environment for both sides: their own store, and compiled bytecode, which a machine
+    may have switched off."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CORDBOARD_", "PYTHON"))}
     return kept | {
-        "PYTHONPYCACHEPREFIX": str(home / "bytecode"),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
         "CORDBOARD_DATABASE": str(home / "cordboard.db"),
         **more,
     }

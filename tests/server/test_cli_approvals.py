@@ -611,7 +611,7 @@ def test_four_eyes_lets_nobody_approve_what_their_own_user_asked_for(machine: Ma
 
     said = careful.at_terminal("approve", own).answers(*answers).ends(1)
 
-    assert "NOT_ALLOWED: The policy asks for a second pair of eyes" in said
+    assert "NOT_ALLOWED: The policy wants a second pair of eyes" in said
     assert careful.status(own) == "awaiting_approval"
     careful.at_terminal("approve", others).answers(*answers).ends(0)
     assert careful.holders(INDIA) == ["local:sales"]

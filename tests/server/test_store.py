@@ -61,7 +61,7 @@ def refused(reply: Reply, *words: str) -> None:
     assert "Nothing was changed." in reply.text
     assert any(word in reply.text for word in words), reply.text
     assert (
-        "`cordboard doctor`" in reply.text
+        "cordboard doctor`" in reply.text
         or "Start Cordboard" in reply.text
         or ("Update Cordboard" in reply.text)
     ), "a remedy"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from cordboard import binding
 from cordboard.binding import AGENT_PATTERN, SLUG_PATTERN
 from cordboard.number import PATTERN
 
@@ -33,6 +34,8 @@ def printable(value: str) -> str:
     return value
 
 
+Platform = Literal["", binding.Platform]
+Provider = Literal["", binding.Provider]
 AgentId = Annotated[
     str, Field(pattern=AGENT_PATTERN, description="platform:id, e.g. local:support")
 ]

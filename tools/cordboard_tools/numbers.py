@@ -7,12 +7,16 @@ from typing import Literal
 from cordboard.answers import AgentList, NumberList, NumberRoute, PathwayList
 from cordboard.platforms import NumberFilter as Narrow
 from cordboard.tool import READS, Desk, Input, Tool
-from cordboard_tools.fields import AgentFilter, Cursor, Limit, Number, PathwayFilter, Query
-
-Platform = Literal["", "local", "bland", "synthflow", "unleashx"]
-Provider = Literal[
-    "", "san", "ozonetell", "twilio", "exotel", "telnyx", "vonage", "plivo", "bandwidth"
-]
+from cordboard_tools.fields import (
+    AgentFilter,
+    Cursor,
+    Limit,
+    Number,
+    PathwayFilter,
+    Platform,
+    Provider,
+    Query,
+)
 
 
 class ListAgents(Input):

@@ -16,11 +16,11 @@ from cordboard_tools.fields import (
     NodeId,
     Numbers,
     PathwayId,
+    Provider,
     Reason,
     SomeNumbers,
     SomeSlugs,
 )
-from cordboard_tools.numbers import Provider
 
 
 class ByNumbersOrSlugs(Input):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from cordboard import logs
@@ -23,10 +25,10 @@ def serve_stdio() -> int:
         sys.stderr.write("Without a command Cordboard speaks MCP on standard input and output.\n")
         return 2
     server = build_server(settings)
+    # The thread that waits for input would hold up an orderly end; the store survives any end.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:
         server.run("stdio")
-    except KeyboardInterrupt:
-        return 130
     except ExceptionGroup as exc:
         if exc.split(OSError)[1] is not None:
             raise

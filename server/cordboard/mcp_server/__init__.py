@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -18,9 +19,14 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import (
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from mcp_types import Tool as WireTool
-from pydantic import BaseModel
 
 from cordboard.app import App
 from cordboard.errors import CordboardError, InvalidArguments, ReadOnly
@@ -69,6 +75,7 @@ class CordboardServer(MCPServer[Any]):
         read_only = app.settings.read_only
         self._listed = [t for t in tools if t.hints.read_only or not read_only]
         self._wire = [_wire(tool) for tool in self._listed]
+        self._prompts = {prompt.name: prompt for prompt in prompts}
         reading.register(self, app, prompts)
 
     async def list_tools(self) -> list[WireTool]:
@@ -84,12 +91,31 @@ class CordboardServer(MCPServer[Any]):
             given = read_arguments(tool.input, name, arguments, self.app.settings.ignore_arguments)
             answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
         except CordboardError as exc:
-            return _failed(str(exc), exc.code)
+            return _failed(self._commands(str(exc)), exc.code)
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
             return _crashed(name, exc)
         if isinstance(answer, Question):
             return asking.put(answer)
-        return _result(answer)
+        data = answer.model_dump(mode="json")
+        return _result(data | {"message": self._commands(data["message"])})
+
+    def _commands(self, text: str) -> str:
+        """Text whose commands work as they stand: with the store, where it is not the default one."""
+        settings = self.app.settings
+        if settings.default_database:
+            return text
+        carried = f"CORDBOARD_DATABASE={shlex.quote(str(settings.database))}"
+        return text.replace("`cordboard ", f"`{carried} cordboard ")
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Any, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Render a prompt; unknown and missing names are the caller's error, and named."""
+        reading.check_prompt(self._prompts, name, arguments or {})
+        return await super().get_prompt(name, arguments, context)
 
     async def run_stdio_async(self) -> None:
         """Serve on standard input and output until the client hangs up."""
@@ -148,9 +174,8 @@ def _wire(tool: AnyTool) -> WireTool:
     )
 
 
-def _result(answer: BaseModel) -> CallToolResult:
+def _result(data: dict[str, Any]) -> CallToolResult:
     """Text and structured content say the same: some hosts pass on only one of them."""
-    data = answer.model_dump(mode="json")
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt as WirePrompt
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from cordboard.errors import CordboardError
 from cordboard.platforms import NumberFilter
@@ -54,6 +57,23 @@ def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> No
                 prompt.render, name=prompt.name, title=prompt.title, description=prompt.description
             )
         )
+
+
+def check_prompt(prompts: Mapping[str, Prompt], name: str, given: Mapping[str, Any]) -> None:
+    """Raises: MCPError (invalid params) for an unknown prompt, or arguments it does not have."""
+    prompt = prompts.get(name)
+    if prompt is None:
+        raise MCPError(INVALID_PARAMS, f"There is no such prompt; there are {', '.join(prompts)}.")
+    parameters = signature(prompt.render).parameters
+    wrong = [f"{arg[:40]!r} is no argument of it" for arg in given if arg not in parameters]
+    wrong += [
+        f"{arg} is required"
+        for arg, parameter in parameters.items()
+        if parameter.default is Parameter.empty and arg not in given
+    ]
+    if wrong:
+        allowed = ", ".join(parameters) or "none"
+        raise MCPError(INVALID_PARAMS, f"{name}: {'; '.join(wrong)}. Arguments: {allowed}.")
 
 
 async def _agent(app: App, agent: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Changes:
         )
         original = record.plan.asked
         platform = await self._ready(caller, original.agent)
-        refused = _not_undoable(record)
+        refused = _not_undoable(record, stamp(self._clock()))
         asked = Asked("undo", original.agent, from_agent=original.from_agent, undoes=plan_id)
         draft = None
         if not refused:
@@ -98,7 +98,10 @@ class Changes:
             draft, against = drafting.restore(asked, seen)
             refused = "; ".join(against)
         if draft is None or refused:
-            text = f"Plan {plan_id} cannot be undone: {refused}. Nothing was changed."
+            text = (
+                f"Plan {plan_id} cannot be undone: {refused}. Nothing was changed. get_number_route "
+                "shows how it stands; plan what is wanted from there."
+            )
             return self._results.bare("plan_rejected", text, plan_id=plan_id, action="undo")
         return await self._go_on(caller, await self._plan(caller, asked, draft, reason))
 
@@ -212,6 +215,7 @@ class Changes:
                 level=need.level,
                 why=need.why,
                 policy_hash=self._guard.policy.digest,
+                four_eyes=self._guard.policy.four_eyes,
                 created_at=stamp(now),
                 expires_at=later(now, seconds),
             )
@@ -272,7 +276,9 @@ def _with_versions(tx: Transaction, account: str, plan_id: str) -> tuple[PlanRec
     return record, plans.versions_left(tx, record)
 
 
-def _not_undoable(record: PlanRecord) -> str:
+def _not_undoable(record: PlanRecord, now: str) -> str:
+    if record.expired(now):
+        return "it was not applied (it is expired)"
     if record.state != "applied":
         return f"it was not applied (it is {record.state})"
     return f"it was already undone by {record.undone_by}" if record.undone_by else ""
