@@ -75,7 +75,7 @@ def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
     against: list[str] = []
     for item in asked.restore:
         owned = seen.numbers.get(item.number)
-        against += changed_since(item, owned) + cannot_hold(item.number, item.back, seen)
+        against += changed_since(item, owned) + cannot_hold(item.number, item.left, item.back, seen)
         if owned is not None:
             image = Image.of(owned, item.left.direction)
             changes.append(Change(item.number, item.left, item.back, image))

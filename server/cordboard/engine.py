@@ -104,13 +104,13 @@ class Engine:
         plan = record.plan
         hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
         demand = self._guard.demand(plan, hour)
-        if demand.level == "frozen":
-            raise Frozen(f"Policy freezes this change ({demand.why}).", "Ask the operator.")
         if not at_least(plan.level, demand.level):
             raise NotAllowed(
                 f"This process's policy demands {demand.level} for plan {plan.plan_id} "
                 f"({demand.why}); its level is {plan.level}.",
-                "Discard the plan and ask for the change again: the new plan has that level.",
+                "Ask the operator; that policy freezes it."
+                if demand.level == "frozen"
+                else "Discard the plan and ask for the change again: the new plan has that level.",
             )
 
     def _record(

@@ -14,7 +14,7 @@ def moved(plan: Plan, seen: Observed) -> list[str]:
     lines: list[str] = []
     for change in plan.draft.changes:
         lines += stale(change, seen.numbers.get(change.number))
-        lines += cannot_hold(change.number, change.after, seen)
+        lines += cannot_hold(change.number, change.before, change.after, seen)
     if not lines and not plan.draft.mixes:
         lines += [
             f"{agent}: mixing of TEST and PRODUCTION numbers was no, would now be yes"
@@ -79,8 +79,11 @@ def _listed(value: str | tuple[str, ...], empty: str = "none") -> str:
     return (value if isinstance(value, str) else ", ".join(value)) or empty
 
 
-def cannot_hold(number: str, side: Side, seen: Observed) -> list[str]:
-    """Why a side of a change cannot be brought about: no such agent, direction or pathway now."""
+def cannot_hold(number: str, before: Side, side: Side, seen: Observed) -> list[str]:
+    """Why a side of a change cannot be brought about: no such agent, direction or pathway now.
+
+    A pathway that is carried along as it was is no new claim, and not looked for.
+    """
     if not side.agent:
         return []
     agent = seen.agents.get(side.agent)
@@ -90,6 +93,8 @@ def cannot_hold(number: str, side: Side, seen: Observed) -> list[str]:
         return [
             f"{number}: direction of {side.agent} was {side.direction}, is now {agent.direction}"
         ]
+    if side.pathway == before.pathway:
+        return []
     found, why = find_pathway(side.pathway, seen)
     return [] if found or not seen.pathways_recorded else [f"{number}: {why}"]
 
