@@ -19,8 +19,8 @@ from cordboard_tools import TOOLS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-_FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
-_TABLE = re.compile(r"(<!-- tools -->\n).*?(<!-- /tools -->)", re.S)
+_FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"(<!-- tools -->\n).*?(<!-- /tools -->)", re.DOTALL)
 TWO_COMMANDS = ("pip install uv && uv run cordboard demo", "pip install uv && uv run pytest")
 
 
@@ -74,7 +74,15 @@ def test_the_tool_table_is_generated_from_the_tools() -> None:
 
 
 def test_every_example_is_of_a_kind_that_a_test_here_runs() -> None:
-    known = {"sh", "sh run", "sh terminal", "json client", "json import", "toml policy", "toml config"}
+    known = {
+        "sh",
+        "sh run",
+        "sh terminal",
+        "json client",
+        "json import",
+        "toml policy",
+        "toml config",
+    }
     assert {kind for kind, _ in examples()} <= known
 
 
@@ -121,7 +129,9 @@ def test_the_install_command_names_clients_that_exist(tmp_path: Path) -> None:
 def test_the_policy_example_is_a_policy(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(of_kind("toml policy"), "utf-8")
-    settings = config.load({"CORDBOARD_POLICY": str(path), "CORDBOARD_DATABASE": str(tmp_path / "x")})
+    settings = config.load(
+        {"CORDBOARD_POLICY": str(path), "CORDBOARD_DATABASE": str(tmp_path / "x")}
+    )
     assert settings.policy.four_eyes
     assert settings.policy.budgets.numbers_per_plan == 10
     assert {r.level for r in settings.policy.rules} == {"client", "person", "frozen"}
@@ -135,7 +145,9 @@ def test_the_policies_named_are_the_presets_there_are() -> None:
 def test_the_configuration_example_is_one_and_shows_every_setting(tmp_path: Path) -> None:
     path = tmp_path / "cordboard.toml"
     path.write_text(of_kind("toml config"), "utf-8")
-    settings = config.load({"CORDBOARD_CONFIG": str(path), "CORDBOARD_DATABASE": str(tmp_path / "x")})
+    settings = config.load(
+        {"CORDBOARD_CONFIG": str(path), "CORDBOARD_DATABASE": str(tmp_path / "x")}
+    )
     assert settings.ask_seconds == 50
-    shown = set(re.findall(r"^(\w+) =", of_kind("toml config"), re.M)) | {"database"}
+    shown = set(re.findall(r"^(\w+) =", of_kind("toml config"), re.MULTILINE)) | {"database"}
     assert shown == set(config.ConfigFile.model_fields)

@@ -11,7 +11,7 @@ _LINK = re.compile(
     r"|(?:www\.|mailto:|javascript:|data:|file:|tel:|sms:)\S*"
     r"|(?:[\w-]+\.)+[^\W\d_]{2,}(?::\d+)?[/?#]\S*"  # a host with a path
     r"|(?:[\w-]+\.)+(?:com|net|org|io|ai|app|dev|co|info|biz|xyz|me|link|site|online|shop|top|page"
-    r"|click|cloud|example|test|de|uk|eu|in|cn|ru|us)\b(?::\d+)?"  # a host that clients make a link of
+    r"|click|cloud|example|test|de|uk|eu|in|cn|ru|us|xn--[\w-]+)\b(?::\d+)?"  # a host that clients make a link of
     r"|(?:\d{1,3}\.){3}\d{1,3}\S*"
 )
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")

@@ -42,7 +42,7 @@ def remove(path: Path) -> None:
 def bare_connection(path: Path) -> sqlite3.Connection:
     """A plain connection as durable as ours: rollback journal, synced on every commit."""
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=TRUNCATE")
+    connection.execute("PRAGMA journal_mode=PERSIST")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16000")

@@ -402,11 +402,7 @@ def test_a_first_approver_with_an_impossible_name_is_not_enrolled_and_nothing_is
 ) -> None:
     plan_id = machine.plan()
 
-    said = (
-        machine.at_terminal("approve", plan_id)
-        .answers((NAME, "Alice Smith"))
-        .ends(1)
-    )
+    said = machine.at_terminal("approve", plan_id).answers((NAME, "Alice Smith")).ends(1)
 
     assert "INVALID_ARGUMENTS: An approver's name is" in said
     assert machine.status(plan_id) == "awaiting_approval"

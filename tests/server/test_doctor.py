@@ -77,7 +77,7 @@ def test_a_store_that_is_well_is_told_with_all_its_facts(filled: Path, capsys: S
 
 def test_the_journal_mode_is_told_and_why_it_is_no_wal(filled: Path, capsys: Said) -> None:
     said = examine(capsys)[1]["journal mode"]["value"]
-    assert "truncate" in said and "3.51.3" in said and "WAL" in said
+    assert "persist" in said and "3.51.3" in said and "WAL" in said
 
 
 def test_nobody_enrolled_is_told_with_the_command_that_enrols(filled: Path, capsys: Said) -> None:

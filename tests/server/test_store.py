@@ -558,7 +558,7 @@ async def test_the_facts_for_the_doctor_name_engine_place_mode_and_schema(
     facts = await world.app.store.facts()
     assert facts["place"] == str(world.database)
     assert facts["integrity"] == "ok"
-    assert "truncate" in facts["journal mode"]
+    assert "persist" in facts["journal mode"]
     with pytest.raises(StoreUnavailable):
         await SqliteStore(world.home).facts()
 

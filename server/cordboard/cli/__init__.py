@@ -8,7 +8,6 @@ and `--version` answers at once. Each group of commands is a file;
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 
 def main() -> None:
@@ -17,9 +16,13 @@ def main() -> None:
     if arguments in (["--version"], ["-V"]):
         from importlib.metadata import version
 
-        with suppress(OSError, AttributeError):  # nobody listens
+        try:
             sys.stdout.write(f"cordboard {version('cordboard')}\n")
             sys.stdout.flush()
+        except BrokenPipeError:  # nobody listens
+            sys.exit(0)
+        except (OSError, AttributeError):  # nobody can
+            sys.exit(1)
     elif not arguments:
         from cordboard.cli.serve import serve_stdio
 

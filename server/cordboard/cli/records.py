@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.text import Text
 from cordboard import journal
 from cordboard.app import App
 from cordboard.cli.plans import AsJson
-from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.cli.session import console, errors, print_json, standard_output, with_app
 from cordboard.config import load
 from cordboard.display import quoted, shown
 from cordboard.errors import ConfigError
@@ -190,7 +189,7 @@ def _write(out: TextIO, item: dict[str, Any]) -> None:
 def _opened(file: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file written aside and put into place whole."""
     if file is None:
-        yield sys.stdout
+        yield standard_output()
         return
     try:
         draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")

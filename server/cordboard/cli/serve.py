@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def serve_stdio() -> int:
     server = build_server(settings)
     # The thread that waits for input would hold up an orderly end; the store survives any end.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    gc.freeze()  # what was made so far lives as long as the process: never look through it
     try:
         server.run("stdio")
     except ExceptionGroup as exc:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import anyio
 from rich.console import Console
@@ -83,8 +83,13 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def print_json(data: Any) -> None:
-    """One JSON document for a program to read."""
+def standard_output() -> TextIO:
+    """Standard output. Raises: OSError where the process was started without one."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "standard output is closed")
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    return sys.stdout
+
+
+def print_json(data: Any) -> None:
+    """One JSON document for a program to read."""
+    standard_output().write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")

@@ -12,6 +12,7 @@ import logging
 import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -95,7 +96,7 @@ class CordboardServer(MCPServer[Any]):
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
             return _crashed(name, exc)
         if isinstance(answer, Question):
-            return asking.put(answer)
+            return asking.put(replace(answer, text=self._commands(answer.text)))
         data = answer.model_dump(mode="json")
         return _result(data | {"message": self._commands(data["message"])})
 
@@ -129,7 +130,7 @@ class CordboardServer(MCPServer[Any]):
         settings = self.app.settings
         if context is None:
             return Caller(settings.account, settings.principal)
-        asker = asking.ClientAsker(context, settings.ask_seconds)
+        asker = asking.ClientAsker(context, settings.ask_seconds, self._commands)
         return Caller(settings.account, settings.principal, asker, asking.came_with(context))
 
     def _named(self, name: str) -> AnyTool:

@@ -9,6 +9,7 @@ and "on" too).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -40,10 +41,12 @@ def is_modern(context: Context[Any, Any]) -> bool:
 
 
 class ClientAsker:
-    """Asks through the client of one call."""
+    """Asks through the client of one call. `worded` makes commands in a text work as they stand."""
 
-    def __init__(self, context: Context[Any, Any], seconds: float) -> None:
-        self._context, self._seconds = context, seconds
+    def __init__(
+        self, context: Context[Any, Any], seconds: float, worded: Callable[[str], str]
+    ) -> None:
+        self._context, self._seconds, self._worded = context, seconds, worded
 
     @property
     def can_ask(self) -> bool:
@@ -62,7 +65,7 @@ class ClientAsker:
         with anyio.move_on_after(self._seconds):
             try:
                 result = await self._context.session.elicit_form(
-                    question.text, _FORM, self._context.request_id
+                    self._worded(question.text), _FORM, self._context.request_id
                 )
                 verdict = read_verdict(result)
             except (MCPError, ValidationError):  # the client failed, or answered no form

@@ -1,9 +1,9 @@
 """The embedded store: one SQLite file, safe with several processes on it.
 
-Rollback journal (TRUNCATE) with synchronous=FULL, whatever SQLite this Python links: the file
+Rollback journal (PERSIST) with synchronous=FULL, whatever SQLite this Python links: the file
 outlives the process, two Pythons may share it, and every SQLite before 3.51.3 can corrupt a
 write-ahead log that several processes write (sqlite.org, changes of 3.51.3). It costs 0.5 ms a
-commit against WAL. TRUNCATE, not DELETE, because its last step is synced too.
+commit against WAL. PERSIST is the quickest of the three, and its last step is synced too.
 
 A lock file beside the store orders writers: SQLite's own busy handler starves some of them.
 """

@@ -16,13 +16,11 @@ LOCK_SECONDS = 10.0
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Errors of the engine and of the file raised inside leave as StoreUnavailable."""
-    from filelock import Timeout
-
     try:
         yield
     except sqlite3.IntegrityError:
         raise  # a rule of the schema: a bug above if it gets this far
-    except Timeout:
+    except TimeoutError:
         raise StoreUnavailable(
             f"The store {path} is locked by another process since {LOCK_SECONDS:.0f} s.",
             "Try again; `cordboard doctor` shows the store.",
