@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cordboard import config, policy
+from cordboard.config.files import ConfigFile
 from cordboard.mcp_server.schema import input_schema
 from cordboard_tools import TOOLS
 
@@ -150,4 +151,4 @@ def test_the_configuration_example_is_one_and_shows_every_setting(tmp_path: Path
     )
     assert settings.ask_seconds == 50
     shown = set(re.findall(r"^(\w+) =", of_kind("toml config"), re.MULTILINE)) | {"database"}
-    assert shown == set(config.ConfigFile.model_fields)
+    assert shown == set(ConfigFile.model_fields)

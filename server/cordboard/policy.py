@@ -6,24 +6,15 @@ highest that matches wins. A policy cannot be changed over MCP; its hash is part
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing import Literal, get_args
 
 from cordboard.binding import Platform, Provider
 from cordboard.canonical import canonical, digest
-from cordboard.errors import ConfigError
 from cordboard.plan import Action, Draft, Level
 
 LEVELS: tuple[Level, ...] = get_args(Level)
-
-
-def highest(levels: Iterable[Level]) -> Level:
-    """The strongest of some levels; `plan` where there is none."""
-    return max(levels, key=LEVELS.index, default="plan")
 
 
 def at_least(level: Level, needed: Level) -> bool:
@@ -31,58 +22,32 @@ def at_least(level: Level, needed: Level) -> bool:
     return LEVELS.index(level) >= LEVELS.index(needed)
 
 
-def _as_list(value: Any) -> Any:
-    """One word as a list of it. An empty list would match everything, which nobody means."""
-    if value == []:
-        raise ValueError("names nothing; leave the condition out")
-    return [value] if isinstance(value, str) else value
-
-
-Tag = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$")]
-Prefix = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]
-
-
-class Rule(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """Matches when every condition given matches at least one number; then demands `level`.
 
-    A condition takes one word or a list. `size`: the plan has this many numbers or more.
+    A condition that is empty matches all. `size`: the plan has this many numbers or more.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
     level: Level
-    action: Annotated[tuple[Action, ...], BeforeValidator(_as_list)] = ()
-    purpose: Annotated[tuple[Literal["TEST", "PRODUCTION"], ...], BeforeValidator(_as_list)] = ()
-    tag: Annotated[tuple[Tag, ...], BeforeValidator(_as_list)] = ()
-    provider: Annotated[tuple[Provider, ...], BeforeValidator(_as_list)] = ()
-    number_prefix: Annotated[tuple[Prefix, ...], BeforeValidator(_as_list)] = Field(
-        default=(), validation_alias=AliasChoices("prefix", "number_prefix")
-    )
-    platform: Annotated[tuple[Platform, ...], BeforeValidator(_as_list)] = ()
-    size: int = Field(default=0, ge=0, strict=True)
+    action: tuple[Action, ...] = ()
+    purpose: tuple[Literal["TEST", "PRODUCTION"], ...] = ()
+    tag: tuple[str, ...] = ()
+    provider: tuple[Provider, ...] = ()
+    number_prefix: tuple[str, ...] = ()
+    platform: tuple[Platform, ...] = ()
+    size: int = 0
 
 
-class Budgets(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Budgets:
     """More numbers than these need a person: in one plan, or applied in one hour by one principal.
 
     0 switches a budget off.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    numbers_per_plan: int = Field(default=25, ge=0, strict=True)
-    numbers_per_hour: int = Field(default=25, ge=0, strict=True)
-
-
-class PolicyFile(BaseModel):
-    """The TOML file of an operator: a preset to start from, and more rules."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    extends: Literal["relaxed", "standard", "strict"] = "standard"
-    rules: tuple[Rule, ...] = ()
-    budgets: Budgets | None = None
-    four_eyes: bool = Field(default=False, strict=True)
+    numbers_per_plan: int = 25
+    numbers_per_hour: int = 25
 
 
 @dataclass(frozen=True)
@@ -97,11 +62,8 @@ class Policy:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what this policy says; its name has no part in it."""
-        said: dict[str, Any] = {
-            "rules": [r.model_dump(mode="json") for r in self.rules],
-            "budgets": self.budgets.model_dump(),
-            "four_eyes": self.four_eyes,
-        }
+        said = asdict(self)
+        del said["name"]
         return digest(canonical(said))
 
 
@@ -186,23 +148,3 @@ def _because(rule: Rule, number: str) -> str:
     if rule.size:
         said.append(f"{rule.size} numbers or more")
     return f"{', '.join(said)} ({number})" if said else "every change"
-
-
-def from_file(text: dict[str, Any], name: str) -> Policy:
-    """A policy from the parsed TOML of an operator's file.
-
-    Raises: ConfigError naming file, field and what is allowed.
-    """
-    try:
-        file = PolicyFile.model_validate(text)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f'Policy file {name}: "{field}": {first["msg"]}.',
-            "Allowed: extends, four_eyes, [budgets] numbers_per_plan, numbers_per_hour, and [[rules]] "
-            "with action, purpose, tag, provider, prefix, platform, size and level "
-            f"({', '.join(LEVELS)}).",
-        ) from None
-    base = PRESETS[file.extends]
-    return Policy(name, base.rules + file.rules, file.budgets or base.budgets, file.four_eyes)

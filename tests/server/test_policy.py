@@ -15,7 +15,7 @@ from tests.world import SEEDS, SUPPORT_LINE, TEST_ONE, Person, Worlds, many, nam
 from cordboard.config import load
 from cordboard.errors import ConfigError, NotAllowed
 from cordboard.plan import Action, Change, Draft, Image, Side
-from cordboard.policy import LEVELS, PRESETS, Policy, at_least, highest, required
+from cordboard.policy import LEVELS, PRESETS, Policy, at_least, required
 
 
 def change(number: str = "+12025550100", *, purpose: str = "TEST", tags: tuple[str, ...] = (),
@@ -41,10 +41,8 @@ def policy(folder: Path, text: str) -> Policy:
     return load({"CORDBOARD_POLICY": str(file)}).policy
 
 
-def test_levels_are_ordered_and_the_highest_of_none_is_plan() -> None:
+def test_levels_are_ordered_from_weak_to_strong() -> None:
     assert LEVELS == ("plan", "client", "person", "frozen")
-    assert highest([]) == "plan"
-    assert highest(["plan", "person", "client"]) == "person"
     assert at_least("person", "client")
     assert not at_least("client", "person")
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -181,6 +182,11 @@ def _page(account: str, after: int) -> Callable[[Transaction], list[Row]]:
     return lambda tx: tx.all("journal_page", account=account, after=after, limit=_PAGE)
 
 
+def _shown_rule(rule: Rule) -> dict[str, Any]:
+    """A rule as a program reads it: the level, and the conditions it has."""
+    return {name: value for name, value in asdict(rule).items() if value}
+
+
 def _write(out: TextIO, item: dict[str, Any]) -> None:
     out.write(json.dumps(item, ensure_ascii=False, default=str) + "\n")
 
@@ -219,8 +225,8 @@ def show_policy(as_json: AsJson = False) -> None:
             {
                 "name": shown(policy.name),
                 "hash": policy.digest,
-                "rules": [r.model_dump(mode="json", exclude_defaults=True) for r in policy.rules],
-                "budgets": budgets.model_dump(),
+                "rules": [_shown_rule(r) for r in policy.rules],
+                "budgets": asdict(budgets),
                 "four_eyes": policy.four_eyes,
             }
         )

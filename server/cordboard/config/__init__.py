@@ -8,34 +8,15 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from cordboard import policy as policies
 from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
-_YEAR = 366 * 86400
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-
-
-class ConfigFile(BaseModel):
-    """The TOML file of CORDBOARD_CONFIG. Seconds are decimal numbers above 0."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    database: str = ""
-    policy: str = ""
-    read_only: bool = False
-    ignore_arguments: list[str] = Field(default_factory=list[str])
-    ask_seconds: float = Field(default=50.0, gt=0, le=600)
-    plan_seconds: float = Field(default=1800.0, gt=0, le=_YEAR)
-    approval_seconds: float = Field(default=86400.0, gt=0, le=_YEAR)
 
 
 @dataclass(frozen=True)
@@ -64,21 +45,28 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises: ConfigError naming the variable or file, the field, and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    file = _config_file(environ.get("CORDBOARD_CONFIG", ""))
+    file = _given(environ.get("CORDBOARD_CONFIG", ""))
     default = _default_database()
-    named = environ.get("CORDBOARD_DATABASE", "") or file.database
+    named = environ.get("CORDBOARD_DATABASE", "") or file.get("database", "")
     database = _database(named) if named else default
     return Settings(
         database=database,
         default_database=database == default,
-        policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.policy or "standard"),
+        policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.get("policy", "") or "standard"),
         principal=_user(),
-        read_only=_flag(environ, "CORDBOARD_READ_ONLY", file.read_only),
-        ignore_arguments=tuple(file.ignore_arguments),
-        ask_seconds=file.ask_seconds,
-        plan_seconds=file.plan_seconds,
-        approval_seconds=file.approval_seconds,
+        read_only=_flag(environ, "CORDBOARD_READ_ONLY", default=file.get("read_only", False)),
+        ignore_arguments=tuple(file.get("ignore_arguments", ())),
+        **{name: value for name, value in file.items() if name.endswith("_seconds")},
     )
+
+
+def _given(named: str) -> dict[str, Any]:
+    """What the configuration file sets, if there is one."""
+    if not named:
+        return {}
+    from cordboard.config.files import read_config
+
+    return read_config(_path(named, "CORDBOARD_CONFIG")).model_dump(exclude_unset=True)
 
 
 def environment() -> dict[str, str]:
@@ -132,7 +120,7 @@ def _user() -> str:
         return f"uid-{os.getuid()}"
 
 
-def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:
+def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if name not in environ:
         return default
     said = environ[name].strip().lower()
@@ -149,28 +137,6 @@ def _policy(named: str) -> Policy:
             f"CORDBOARD_POLICY: there is no policy {named!r}.",
             f"Use {', '.join(PRESETS)}, or the path of a TOML file.",
         )
-    return policies.from_file(_toml(_path(named, "CORDBOARD_POLICY"), "Policy file"), named)
+    from cordboard.config.files import read_policy
 
-
-def _config_file(named: str) -> ConfigFile:
-    if not named:
-        return ConfigFile()
-    text = _toml(_path(named, "CORDBOARD_CONFIG"), "Configuration file")
-    try:
-        return ConfigFile.model_validate(text)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f'Configuration file {named}: "{field}": {first["msg"]}.',
-            f"Allowed: {', '.join(ConfigFile.model_fields)}.",
-        ) from None
-
-
-def _toml(path: Path, what: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{what} {path}: {exc.strerror or exc}.", "Check the path.") from None
-    except (ValueError, RecursionError) as exc:
-        raise ConfigError(f"{what} {path}: not valid TOML: {str(exc)[:200]}.") from None
+    return read_policy(_path(named, "CORDBOARD_POLICY"), named)
