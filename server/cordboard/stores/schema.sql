@@ -149,10 +149,8 @@ CREATE TABLE approval (
     at          TEXT NOT NULL,
     expires_at  TEXT NOT NULL,
     used_at     TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (account, approval_id)
+    PRIMARY KEY (account, plan_id, approval_id)
 );
-
-CREATE INDEX approval_plan ON approval (account, plan_id);
 
 CREATE TABLE approver (
     account      TEXT NOT NULL,

@@ -130,7 +130,7 @@ class StoreFile:
         try:
             if _is_empty(connection):
                 for statement in _statements(schema):
-                    connection.execute(statement)
+                    connection.execute(_dense(statement))
                 connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
                 connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
             connection.execute("COMMIT")
@@ -159,6 +159,11 @@ def _settle(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16000")
+
+
+def _dense(statement: str) -> str:
+    """Tables kept in the order of their keys: a commit writes half the pages (SQLite only)."""
+    return f"{statement} WITHOUT ROWID" if statement.startswith("CREATE TABLE") else statement
 
 
 def _statements(script: str) -> Iterator[str]:
