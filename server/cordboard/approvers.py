@@ -7,9 +7,7 @@ row lock a name for fifteen minutes: a program at the terminal may guess, slowly
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cordboard import journal
@@ -21,6 +19,7 @@ from cordboard.stores import Store, Transaction
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
+_SEAL = object()
 SHORTEST_PASSPHRASE = 8
 _TRIES = 5
 _LOCKED_SECONDS = 900
@@ -35,6 +34,17 @@ class Approver:
     principal: str
     added_at: str
     added_by: str
+
+
+class VerifiedApprover:
+    """An approver who gave their passphrase just now. Only `Approvers` makes one."""
+
+    __slots__ = ("name", "principal")
+
+    def __init__(self, approver: Approver, *, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only a verified passphrase makes a VerifiedApprover")
+        self.name, self.principal = approver.name, approver.principal
 
 
 def check_name(name: str) -> None:
@@ -61,8 +71,8 @@ class Approvers:
         return await self._store.read(work)
 
     async def enrol(
-        self, name: str, passphrase: str, principal: str, by: Approver | None
-    ) -> Approver:
+        self, name: str, passphrase: str, principal: str, by: VerifiedApprover | None
+    ) -> VerifiedApprover:
         """Enrol an approver. The first enrols alone; every other needs `by`, one already enrolled.
 
         Raises: InvalidArguments for a bad name or a short passphrase; NotAllowed.
@@ -72,7 +82,7 @@ class Approvers:
             raise InvalidArguments(f"A passphrase has at least {SHORTEST_PASSPHRASE} characters.")
         hashed = _hasher().hash(passphrase)
 
-        def work(tx: Transaction) -> Approver:
+        def work(tx: Transaction) -> VerifiedApprover:
             now = stamp(self._clock())
             if by is None and tx.all("approvers", account=self._account):
                 raise NotAllowed(
@@ -93,11 +103,12 @@ class Approvers:
             journal.append(
                 tx, self._account, now, Event("approver_added", added_by, data={"name": name})
             )
-            return Approver(name, principal, now, added_by)
+            new = Approver(name, principal, now, added_by)
+            return VerifiedApprover(new, seal=_SEAL)
 
         return await self._store.write(work)
 
-    async def remove(self, name: str, by: Approver) -> None:
+    async def remove(self, name: str, by: VerifiedApprover) -> None:
         """Remove an approver; `by` is one who gave their passphrase just now."""
 
         def work(tx: Transaction) -> None:
@@ -110,48 +121,37 @@ class Approvers:
 
         await self._store.write(work)
 
-    async def verify(self, name: str, passphrase: str) -> Approver:
+    async def verify(self, name: str, passphrase: str) -> VerifiedApprover:
         """The approver of that name, if the passphrase is theirs.
 
         Raises: NotAllowed for a wrong name or passphrase (which of the two is not told), or
         while the name is locked.
         """
-
-        def look(tx: Transaction) -> tuple[Approver, str, int, str] | None:
-            row = tx.one("approver_get", account=self._account, name=name)
-            if row is None:
-                return None
-            known = Approver(row["name"], row["principal"], row["added_at"], row["added_by"])
-            return known, row["passphrase"], row["failures"], row["failed_at"]
-
-        found = await self._store.read(look)
-        now = self._clock()
-        if found and found[2] >= _TRIES and found[3] > later(now, -_LOCKED_SECONDS):
-            raise NotAllowed(f"Too many wrong passphrases for {name}.", "Wait 15 minutes.")
+        # The try is counted before it is known to be wrong: many at once do not slip past the lock.
+        found = await self._store.write(lambda tx: self._count_try(tx, name))
         right = _matches(found[1] if found else _decoy(), passphrase)
-        if not found:
+        if not found or not right:
             raise NotAllowed("Unknown name or wrong passphrase.", "Try again.")
-        if not right:
-            await self._store.write(self._failure(name, found[2] + 1, now))
-            raise NotAllowed("Unknown name or wrong passphrase.", "Try again.")
-        if found[2]:
-            await self._store.write(self._failure(name, 0, now))
-        return found[0]
-
-    def _failure(self, name: str, failures: int, now: datetime) -> Callable[[Transaction], None]:
-        at = stamp(now)
 
         def work(tx: Transaction) -> None:
-            tx.run("approver_failed", account=self._account, name=name, failures=failures, at=at)
-            if failures:
-                journal.append(
-                    tx,
-                    self._account,
-                    at,
-                    Event("passphrase_refused", name, data={"in_a_row": failures}),
-                )
+            tx.run("approver_failed", account=self._account, name=name, failures=0, at="")
 
-        return work
+        await self._store.write(work)
+        return VerifiedApprover(found[0], seal=_SEAL)
+
+    def _count_try(self, tx: Transaction, name: str) -> tuple[Approver, str] | None:
+        row = tx.one("approver_get", account=self._account, name=name)
+        if row is None:
+            return None
+        now, failures = self._clock(), row["failures"]
+        if failures >= _TRIES and row["failed_at"] > later(now, -_LOCKED_SECONDS):
+            raise NotAllowed(f"Too many wrong passphrases for {name}.", "Wait 15 minutes.")
+        at = stamp(now)
+        tx.run("approver_failed", account=self._account, name=name, failures=failures + 1, at=at)
+        tried = Event("passphrase_tried", name, data={"in_a_row": failures + 1})
+        journal.append(tx, self._account, at, tried)
+        known = Approver(row["name"], row["principal"], row["added_at"], row["added_by"])
+        return known, row["passphrase"]
 
 
 def _hasher() -> PasswordHasher:

@@ -82,11 +82,6 @@ class OwnedNumber:
         """The bindings in one direction; at most one when inbound."""
         return tuple(b for b in self.bindings if b.direction == direction)
 
-    @property
-    def purpose_class(self) -> str:
-        """TEST or PRODUCTION; what is not known to be TEST counts as PRODUCTION."""
-        return "TEST" if self.purpose == "TEST" else "PRODUCTION"
-
 
 @dataclass(frozen=True, slots=True)
 class PathwayVersion:

@@ -51,7 +51,7 @@ class Engine:
 
         def work(tx: Transaction) -> PlanRecord:
             fresh = plans.find_again(tx, record)
-            if fresh.state != "open":
+            if fresh.state != "open" or fresh.expired(stamp(self._clock())):
                 return fresh
             self._policy_allows(tx, fresh)
             return self._closed_if_moved(tx, fresh)
@@ -97,6 +97,9 @@ class Engine:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
         if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")
+        approver = {"account": clearance.account, "name": clearance.approver}
+        if clearance.level == "person" and tx.one("approver_get", **approver) is None:
+            raise NotAllowed(f"{clearance.approver} is no longer enrolled as an approver.")
         self._policy_allows(tx, record)
 
     def _policy_allows(self, tx: Transaction, record: PlanRecord) -> None:

@@ -59,13 +59,15 @@ def describe_change(change: Change) -> str:
 
 
 def lines(plan: Plan) -> list[str]:
-    """The changes, one a line, at most 25 of them; then warnings and what was not checked."""
+    """The changes, one a line, then warnings (also what was not checked), at most 25 of each."""
     changes = plan.draft.changes
     said = [describe_change(change) for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
         more = len(changes) - SHOWN_CHANGES
         said.append(f"… and {more} more: `cordboard plans show {plan.plan_id}` lists them all")
-    said += [f"Warning: {warning}" for warning in plan.draft.warnings]
+    said += [f"Warning: {warning}" for warning in plan.draft.warnings[:SHOWN_CHANGES]]
+    if len(plan.draft.warnings) > SHOWN_CHANGES:
+        said.append(f"… and {len(plan.draft.warnings) - SHOWN_CHANGES} more warnings")
     if plan.draft.unchanged:
         said.append(f"{len(plan.draft.unchanged)} more already as asked: left alone.")
     return said

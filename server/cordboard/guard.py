@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Protocol
 
 from cordboard import facts
-from cordboard.approvers import Approver
+from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed
 from cordboard.plan import Action, Draft, Level, Plan
@@ -132,18 +132,18 @@ class Guard:
 
     def by_second_call(self, record: PlanRecord, principal: str) -> Clearance:
         """Clearance at level `plan`: the one who asked called `apply_plan`."""
-        self._same_requester(record, principal)
+        self.same_requester(record, principal)
         return self._clear(record, principal, "plan")
 
     def by_answer(self, record: PlanRecord, answer: Answer, principal: str) -> Clearance:
         """Clearance at level `client`: a person answered `approve: true` to our question."""
-        self._same_requester(record, principal)
+        self.same_requester(record, principal)
         ours = answer.plan_id == record.plan_id and answer.plan_hash == record.hash
         if not ours or answer.verdict is not Verdict.APPROVED:
             raise NotAllowed("That answer is not a yes to this plan's question.")
         return self._clear(record, principal, "client")
 
-    def by_approver(self, record: PlanRecord, approver: Approver) -> Clearance:
+    def by_approver(self, record: PlanRecord, approver: VerifiedApprover) -> Clearance:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
         plan = record.plan
         if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in (
@@ -174,7 +174,8 @@ class Guard:
             approval_id=f"approval_{secrets.token_hex(12)}",
         )
 
-    def _same_requester(self, record: PlanRecord, principal: str) -> None:
+    def same_requester(self, record: PlanRecord, principal: str) -> None:
+        """Raises: NotAllowed for anybody but the one who asked for the plan."""
         if record.plan.principal != principal:
             raise NotAllowed(
                 f"Plan {record.plan_id} was asked for by somebody else.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cordboard.canonical import canonical, digest
-from cordboard.stores import Row, Transaction
+from cordboard.stores import Row, Store, Transaction
 
 GENESIS = "0" * 64
 _PAGE = 1000
@@ -90,31 +90,58 @@ class Report:
     fault: str = ""
 
 
+class Walk:
+    """Verifying, a page at a time: each may be a transaction of its own, so nobody waits long.
+
+    `known` is a head exported earlier that must still lie on the chain.
+    """
+
+    def __init__(self, account: str, known: Head | None = None) -> None:
+        self._account, self._known = account, known
+        self._seq, self._prev = 0, GENESIS
+        self._met = known is None or known.seq == 0
+
+    def page(self, tx: Transaction) -> Report | None:
+        """Check the next rows; the report once the end, or a fault, is reached."""
+        newest = head(tx, self._account)
+        page = tx.all("journal_page", account=self._account, after=self._seq, limit=_PAGE)
+        for row in page:
+            fault = _fault(row, self._seq + 1, self._prev) or self._forked(row)
+            if fault:
+                return Report(newest, self._seq, fault)
+            self._seq, self._prev = row["seq"], row["hash"]
+        return None if len(page) == _PAGE else Report(newest, self._seq, self._at_end(newest))
+
+    def _forked(self, row: Row) -> str:
+        if self._known is None or row["seq"] != self._known.seq:
+            return ""
+        self._met = True
+        same = row["hash"] == self._known.hash
+        return "" if same else f"row {row['seq']} is not the one whose head was exported"
+
+    def _at_end(self, newest: Head) -> str:
+        if (self._seq, self._prev) != (newest.seq, newest.hash):
+            where = f"the chain ends at row {self._seq}, its head says {newest.seq}"
+            return f"{where}: rows are missing"
+        if self._met or self._known is None:
+            return ""
+        return f"the chain ends at row {self._seq}, before the exported head {self._known.seq}"
+
+
 def verify(tx: Transaction, account: str, known: Head | None = None) -> Report:
-    """Walk the whole chain; `known` is a head exported earlier that must still lie on it."""
-    newest = head(tx, account)
-    seq, prev = 0, GENESIS
-    seen_known = known is None or known.seq == 0
-    for row in rows(tx, account):
-        fault = _fault(row, seq + 1, prev)
-        if fault:
-            return Report(newest, seq, fault)
-        seq, prev = row["seq"], row["hash"]
-        if known is not None and seq == known.seq:
-            if prev != known.hash:
-                return Report(newest, seq, f"row {seq} is not the one whose head was exported")
-            seen_known = True
-    if (seq, prev) != (newest.seq, newest.hash):
-        return Report(
-            newest,
-            seq,
-            f"the chain ends at row {seq}, its head says {newest.seq}: rows are missing",
-        )
-    if not seen_known and known is not None:
-        return Report(
-            newest, seq, f"the chain ends at row {seq}, before the exported head {known.seq}"
-        )
-    return Report(newest, seq)
+    """Walk the whole chain in one transaction."""
+    walk = Walk(account, known)
+    while (report := walk.page(tx)) is None:
+        pass
+    return report
+
+
+async def verify_in_pages(store: Store, account: str, known: Head | None = None) -> Report:
+    """Walk the whole chain without keeping writers out for longer than a page."""
+    walk = Walk(account, known)
+    while (report := await store.read(walk.page)) is None:
+        pass
+    return report
 
 
 def _fault(row: Row, expected: int, prev: str) -> str:

@@ -273,5 +273,6 @@ def request_key(plan: Plan) -> str:
         "asked": _asked_json(replace(plan.asked, numbers=(), slugs=())),
         "changes": [_change_json(c) | {"detail": ""} for c in order],
         "mixes": draft.mixes,
+        "unchecked": draft.unchecked,
     }
     return digest(canonical(same))

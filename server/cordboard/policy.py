@@ -6,6 +6,7 @@ highest that matches wins. A policy cannot be changed over MCP; its hash is part
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -24,7 +25,7 @@ def at_least(level: Level, needed: Level) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Matches when every condition given matches at least one number; then demands `level`.
+    """Matches when one number at least meets every condition given; then demands `level`.
 
     A condition that is empty matches all. `size`: the plan has this many numbers or more.
     """
@@ -124,12 +125,17 @@ def _matches(rule: Rule, action: Action, platform: str, draft: Draft) -> str:
         purpose = "TEST" if image.purpose == "TEST" else "PRODUCTION"
         if (
             (not rule.purpose or purpose in rule.purpose)
-            and (not rule.tag or set(rule.tag) & set(image.tags))
+            and (not rule.tag or _folded(rule.tag) & _folded(image.tags))
             and (not rule.provider or image.provider in rule.provider)
             and (not rule.number_prefix or change.number.startswith(rule.number_prefix))
         ):
             return _because(rule, change.number)
     return ""
+
+
+def _folded(tags: Iterable[str]) -> set[str]:
+    """Tags in lower case: `Protected` protects as well."""
+    return {tag.casefold() for tag in tags}
 
 
 def _because(rule: Rule, number: str) -> str:

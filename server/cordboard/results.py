@@ -20,6 +20,7 @@ from cordboard.stores.plans import PlanRecord
 
 SHOWN_CHANGES = 25
 _ALL = 1 << 62
+_TOLD = 3
 _OUTCOME = {"open": "planned", "approved": "planned", "applied": "applied"}
 
 
@@ -210,5 +211,7 @@ def _more(draft: Draft) -> str:
     if len(draft.changes) + len(draft.unchanged) > SHOWN_CHANGES:
         said += f" {SHOWN_CHANGES} are shown; the plan's resource lists all."
     if draft.warnings:
-        said += f" Warnings: {' '.join(draft.warnings)}"
+        said += f" Warnings: {' '.join(draft.warnings[:_TOLD])}"
+        if len(draft.warnings) > _TOLD:
+            said += f" {len(draft.warnings) - _TOLD} more stand in warnings."
     return said

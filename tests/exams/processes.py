@@ -25,7 +25,6 @@ import anyio
 from cordboard import journal
 from cordboard.answers import ChangeResult
 from cordboard.app import App, build
-from cordboard.approvers import Approver
 from cordboard.config import load
 from cordboard.errors import CordboardError
 from cordboard.guard import Question
@@ -55,7 +54,7 @@ async def apply(app: App, given: Told) -> Told:
 async def approve(app: App, given: Told) -> Told:
     """Approve a plan as an enrolled approver, which applies it."""
     desk = app.service.approvals
-    who = Approver(given["name"], "somebody", "", "")
+    who = await desk.approvers.verify(given["name"], given["passphrase"])
     return _told(await desk.approve(await desk.find(given["plan_id"]), who))
 
 

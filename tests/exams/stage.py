@@ -28,7 +28,7 @@ from tests.world import SEEDS, Clock, Person, Reply, Seed, World, fill, read, se
 
 from cordboard import journal
 from cordboard.app import build_server
-from cordboard.approvers import Approver
+from cordboard.approvers import VerifiedApprover
 from cordboard.journal import Head, Report
 from cordboard.mcp_server import CordboardServer
 from cordboard.stores.sqlite import SqliteStore
@@ -140,7 +140,7 @@ async def client(
         yield call
 
 
-async def approver(server: CordboardServer) -> Approver:
+async def approver(server: CordboardServer) -> VerifiedApprover:
     """The enrolled approver, after giving their passphrase."""
     return await server.app.service.approvals.approvers.verify(APPROVER, PASSPHRASE)
 

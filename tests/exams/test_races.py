@@ -125,13 +125,24 @@ def test_two_processes_that_apply_one_plan_write_it_once(make_world: Worlds) -> 
 def test_eight_approvals_of_one_plan_write_it_once(make_world: Worlds) -> None:
     world = make_world(SEED)
     world.clock.now = system_clock()  # the racers go by the machine's clock
+    approvers = anyio.run(enrolled, world)
     for _ in range(ROUNDS):
         made = anyio.run(planned, world, "strict")
-        jobs = [("approve", {"plan_id": made, "name": f"approver{i}"}) for i in range(RACERS)]
+        jobs = [("approve", {"plan_id": made} | who) for who in approvers]
         [told] = processes("race", world.database, rounds=[jobs], policy="strict")
         assert {r["status"] for r in told} == {"applied"}, told
         assert written(world.database, made) == (1, 1)
         sound(world.database, told)
+
+
+async def enrolled(world: Any) -> list[dict[str, str]]:
+    """An approver for each racer, with name and passphrase."""
+    desk = world.app.service.approvals.approvers
+    who = [{"name": f"approver{i}", "passphrase": f"passphrase {i}"} for i in range(RACERS)]
+    first = await desk.enrol(who[0]["name"], who[0]["passphrase"], "ada-the-user", None)
+    for other in who[1:]:
+        await desk.enrol(other["name"], other["passphrase"], "ada-the-user", first)
+    return who
 
 
 async def planned(world: Any, policy: str) -> str:

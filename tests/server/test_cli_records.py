@@ -297,3 +297,13 @@ def test_a_group_without_a_command_says_which_there_are(
     assert run([group]) in (0, 2)
     said = capsys.readouterr()
     assert "show" in said.out + said.err
+
+
+def test_a_path_where_no_store_is_does_not_verify_and_none_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    mistyped = tmp_path / "mistyped.db"
+    monkeypatch.setenv("CORDBOARD_DATABASE", str(mistyped))
+    code, said = verify(capsys)
+    assert code == 1 and "There is no store at" in said and str(mistyped) in said.replace("\n", "")
+    assert not mistyped.exists()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cordboard import journal
 from cordboard.binding import PROVIDERS
-from cordboard.errors import ConfigError
+from cordboard.errors import ConfigError, Frozen
 from cordboard.platforms.local.importing import Imported, import_file
 from cordboard.stores import Transaction
 from cordboard.stores.sqlite import SqliteStore
@@ -581,3 +581,18 @@ def test_whatever_the_bytes_there_is_no_traceback(desk: Desk, data: bytes, name:
 def test_a_file_with_nothing_in_it_changes_nothing(desk: Desk, data: str) -> None:
     assert desk.take(data).written == 0
     assert desk.rows("SELECT * FROM journal") == []
+
+
+def test_nothing_is_imported_while_changes_are_frozen(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "store.db")
+    desk.take(FILE)
+    freeze = {"at": FIRST, "by": "ann", "reason": "incident"}
+
+    async def frozen() -> None:
+        await desk.store.write(lambda tx: tx.run("account_freeze", account="default", **freeze))
+
+    anyio.run(frozen)
+    assert desk.take(FILE).written == 0  # nothing would change: nothing to refuse
+    moved = {"agents": [{"id": "support", "direction": "inbound", "pathway_id": "other"}]}
+    with pytest.raises(Frozen):
+        desk.take(moved)

@@ -147,7 +147,7 @@ def test_the_same_request_has_the_same_key_whatever_its_order_id_time_and_words(
         asked(numbers=(), slugs=("12025550100", "14155550100")),
         drafted(SECOND, FIRST),
         drafted(replace(FIRST, detail="other words"), SECOND),
-        drafted(warnings=(), unchecked=("x",)),
+        drafted(warnings=("x",)),
         changed(plan_id="plan_" + "f" * 24),
         changed(created_at="2027-01-01T00:00:00.000Z", expires_at="2027-01-01T00:30:00.000Z"),
         changed(why="for another reason"),

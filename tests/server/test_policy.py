@@ -346,3 +346,16 @@ async def test_the_hourly_budget_is_each_principal_s_own_and_comes_back_after_an
         assert await attach(one, lines[28:29]) == "person"
         world.clock.advance(1)
         assert await attach(one, lines[29:30]) == "applied"
+
+
+def test_a_tag_protects_however_it_is_capitalised(tmp_path: Path) -> None:
+    assert level(policy(tmp_path, ""), draft(change(tags=("Protected",)))) == "person"
+    made = policy(tmp_path, '[[rules]]\nlevel = "frozen"\ntag = "VIP"\n')
+    assert level(made, draft(change(tags=("vip",)))) == "frozen"
+
+
+def test_a_budget_that_a_file_leaves_out_stays_as_the_preset_has_it(tmp_path: Path) -> None:
+    loose = policy(tmp_path, 'extends = "relaxed"\n[budgets]\nnumbers_per_plan = 50\n').budgets
+    assert (loose.numbers_per_plan, loose.numbers_per_hour) == (50, 0)
+    usual = policy(tmp_path, "[budgets]\nnumbers_per_plan = 50\n").budgets
+    assert (usual.numbers_per_plan, usual.numbers_per_hour) == (50, 25)

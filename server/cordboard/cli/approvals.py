@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cordboard.answers import ChangeResult
 from cordboard.app import App
-from cordboard.approvers import Approver
+from cordboard.approvers import VerifiedApprover
 from cordboard.cli import terminal
 from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes, result_of
 from cordboard.cli.session import console, errors, print_json, with_app
@@ -82,7 +82,7 @@ async def _before_approval(app: App, plan_id: str) -> _Before:
     return _Before(record, result, approvals.text(record), not await approvals.approvers.everyone())
 
 
-def _approve(record: PlanRecord, approver: Approver) -> ChangeResult:
+def _approve(record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
     try:
         return with_app(lambda app: app.service.approvals.approve(record, approver))
     except KeyboardInterrupt:

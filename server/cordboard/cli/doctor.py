@@ -141,7 +141,8 @@ async def _about_store(settings: Settings) -> list[Finding]:
         if not settings.read_only:
             found.append(await _about_writing(app))
         try:
-            found += await app.store.read(lambda tx: _about_contents(tx, app))
+            report = await journal.verify_in_pages(app.store, settings.account)
+            found += await app.store.read(lambda tx: _about_contents(tx, app, report))
         except CordboardError as exc:
             found.append(_wrong("contents", exc))
     finally:
@@ -199,9 +200,8 @@ async def _about_writing(app: App) -> Finding:
     return Finding("writable", "no answer", ok=False)
 
 
-def _about_contents(tx: Transaction, app: App) -> list[Finding]:
+def _about_contents(tx: Transaction, app: App, report: journal.Report) -> list[Finding]:
     account = app.settings.account
-    report = journal.verify(tx, account)
     state = tx.one("account_get", account=account)
     frozen = state is not None and state["frozen_at"]
     said = "no"

@@ -20,7 +20,7 @@ from cordboard.cli.plans import AsJson
 from cordboard.cli.session import console, errors, print_json, standard_output, with_app
 from cordboard.config import load
 from cordboard.display import quoted, shown
-from cordboard.errors import ConfigError
+from cordboard.errors import ConfigError, StoreUnavailable
 from cordboard.journal import Head
 from cordboard.policy import Policy, Rule
 from cordboard.stores import Row, Transaction
@@ -114,7 +114,8 @@ def verify_journal(
     async def work(app: App) -> journal.Report:
         account = app.settings.account
         known = _read_head(head, account) if head else None
-        return await app.store.read(lambda tx: journal.verify(tx, account, known))
+        there(app)
+        return await journal.verify_in_pages(app.store, account, known)
 
     report = with_app(work)
     if report.fault:
@@ -126,6 +127,14 @@ def verify_journal(
     if not head:
         console.print(
             "A cut tail shows only against a head kept elsewhere: `cordboard journal export --head`."
+        )
+
+
+def there(app: App) -> None:
+    """Raises: StoreUnavailable where there is no store: a mistyped path must not verify."""
+    if not app.settings.database.exists():
+        raise StoreUnavailable(
+            f"There is no store at {app.settings.database}.", "Check CORDBOARD_DATABASE."
         )
 
 

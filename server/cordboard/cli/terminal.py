@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from cordboard.app import App
-from cordboard.approvers import SHORTEST_PASSPHRASE, Approver, check_name
+from cordboard.approvers import SHORTEST_PASSPHRASE, VerifiedApprover, check_name
 from cordboard.cli.session import console, errors, with_app
 from cordboard.errors import ApprovalRequired, InvalidArguments, NotAllowed
 
@@ -34,7 +34,7 @@ def require(command: str) -> None:
         )
 
 
-def identify() -> Approver:
+def identify() -> VerifiedApprover:
     """An enrolled approver who gave their passphrase just now. Three tries. Raises: NotAllowed."""
     for _ in range(TRIES - 1):
         try:
@@ -44,7 +44,7 @@ def identify() -> Approver:
     return _verified()
 
 
-def enrol(name: str = "", by: Approver | None = None) -> Approver:
+def enrol(name: str = "", by: VerifiedApprover | None = None) -> VerifiedApprover:
     """Enrol an approver with a passphrase of their own; asks for the name where none is given.
 
     Raises: InvalidArguments, NotAllowed.
@@ -53,7 +53,7 @@ def enrol(name: str = "", by: Approver | None = None) -> Approver:
     check_name(name)
     passphrase = _new_passphrase()
 
-    async def work(app: App) -> Approver:
+    async def work(app: App) -> VerifiedApprover:
         approvers = app.service.approvals.approvers
         return await approvers.enrol(name, passphrase, app.settings.principal, by)
 
@@ -62,7 +62,7 @@ def enrol(name: str = "", by: Approver | None = None) -> Approver:
     return approver
 
 
-def _verified() -> Approver:
+def _verified() -> VerifiedApprover:
     name, passphrase = _line("Approver name: "), _secret("Passphrase: ")
     return with_app(lambda app: app.service.approvals.approvers.verify(name, passphrase))
 

@@ -16,7 +16,7 @@ from typing import Any
 from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
-_YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ def _user() -> str:
 
 
 def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    if name not in environ:
+    said = environ.get(name, "").strip().lower()
+    if not said:
         return default
-    said = environ[name].strip().lower()
     if said in _YES or said in _NO:
         return said in _YES
     raise ConfigError(f"{name}: {said!r} is neither yes nor no.", "Set it to 1, or leave it out.")

@@ -6,6 +6,7 @@ Imported only where there is such a file: a server without one starts without it
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from cordboard.binding import Platform, Provider
 from cordboard.errors import ConfigError
 from cordboard.plan import Action, Level
-from cordboard.policy import LEVELS, PRESETS, Budgets, Policy, Rule
+from cordboard.policy import LEVELS, PRESETS, Policy, Rule
 
 _YEAR = 366 * 86400
 
@@ -63,8 +64,8 @@ class _Rule(BaseModel):
 class _Budgets(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    numbers_per_plan: int = Field(default=25, ge=0, strict=True)
-    numbers_per_hour: int = Field(default=25, ge=0, strict=True)
+    numbers_per_plan: int = Field(default=0, ge=0, strict=True)
+    numbers_per_hour: int = Field(default=0, ge=0, strict=True)
 
 
 class PolicyFile(BaseModel):
@@ -74,7 +75,7 @@ class PolicyFile(BaseModel):
 
     extends: Literal["relaxed", "standard", "strict"] = "standard"
     rules: tuple[_Rule, ...] = ()
-    budgets: _Budgets | None = None
+    budgets: _Budgets = _Budgets()
     four_eyes: bool = Field(default=False, strict=True)
 
 
@@ -97,7 +98,8 @@ def read_policy(path: Path, name: str) -> Policy:
         ) from None
     base = PRESETS[file.extends]
     rules = tuple(Rule(**rule.model_dump()) for rule in file.rules)
-    budgets = Budgets(**file.budgets.model_dump()) if file.budgets else base.budgets
+    # What the file does not say stays as the preset has it.
+    budgets = replace(base.budgets, **file.budgets.model_dump(exclude_unset=True))
     return Policy(name, base.rules + rules, budgets, file.four_eyes)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt as WirePrompt
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
-from cordboard.errors import CordboardError
+from cordboard.errors import CordboardError, RequestError
 from cordboard.platforms import NumberFilter
 from cordboard.service import Caller
 from cordboard.service.shapes import agent_shape
@@ -96,7 +96,9 @@ async def _found(work: Awaitable[T]) -> T:
     try:
         return await work
     except CordboardError as exc:
-        raise ResourceNotFoundError(f"{exc.code}: {exc.what} {exc.remedy}") from None
+        missing = isinstance(exc, RequestError)
+        kind = ResourceNotFoundError if missing else ResourceError
+        raise kind(f"{exc.code}: {exc.what} {exc.remedy}") from None
 
 
 def _text(answer: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cordboard import facts, journal
 from cordboard.answers import ChangeResult
-from cordboard.approvers import Approver, Approvers
+from cordboard.approvers import Approvers, VerifiedApprover
 from cordboard.clock import Clock, stamp
 from cordboard.engine import Engine
 from cordboard.errors import InvalidArguments, PlanNotFound, ReadOnly
@@ -59,7 +59,7 @@ class Approvals:
         """The facts a person reads before approving, the same as in the client's question."""
         return facts.question(record.plan, record.reason)
 
-    async def approve(self, record: PlanRecord, approver: Approver) -> ChangeResult:
+    async def approve(self, record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
         """Approve a plan, as a verified approver, and apply it at once.
 
         Raises: NotAllowed (four eyes, policy), Frozen, ReadOnly, StoreUnavailable.
@@ -77,7 +77,7 @@ class Approvals:
         )
         return self._results.of(closed, now)
 
-    async def unfreeze(self, approver: Approver) -> None:
+    async def unfreeze(self, approver: VerifiedApprover) -> None:
         """Lift a freeze, as a verified approver. Raises: InvalidArguments when nothing is frozen."""
         self.writable()
         now = stamp(self._clock())

@@ -121,6 +121,7 @@ class Changes:
             clearance = self._guard.by_second_call(record, caller.principal)
             return self._result(await self._engine.apply(clearance))
         await self._ready(caller, record.plan.asked.agent)
+        self._guard.same_requester(record, caller.principal)
         return await self._go_on(caller, await self._engine.recheck(record))
 
     async def get(self, caller: Caller, plan_id: str, *, every: bool = False) -> ChangeResult:
@@ -240,6 +241,7 @@ class Changes:
         """What an answer does to the plan it was given for, never to a newer one."""
         self._writable()
         record = await self.find(caller.account, answer.plan_id)
+        self._guard.same_requester(record, caller.principal)
         if record.state != "open" or record.expired(stamp(self._clock())):
             told: Status | None = "plan_rejected" if record.state == "discarded" else None
             return self._result(record, status=told)
@@ -251,6 +253,8 @@ class Changes:
             closed = await self._store.write(
                 lambda tx: plans.close(tx, record, "declined", now, caller.principal)
             )
+            if closed.state != "declined":  # settled by somebody else in the same moment
+                return self._result(closed)
             return self._result(closed, status="not_confirmed", note="The person declined.")
         if answer.verdict is Verdict.SILENT:
             return self._result(record, note="Nobody answered the question in the client.")

@@ -1,8 +1,8 @@
 """What a store is: named statements run in whole transactions.
 
 The statements are SQL text that every engine accepts (`queries.sql`), known by name; a store adds
-only connections, locking and migrations. Nouns are read and written by `plans`, `approvals`,
-`accounts` here and by the local platform.
+only connections, locking and migrations. Nouns are read and written by `plans` here, by the
+journal, the approvers, the engine and the local platform.
 """
 
 from __future__ import annotations

@@ -58,8 +58,10 @@ UPDATE agent SET updated_at = :at WHERE account = :account AND agent = :agent;
 SELECT 1 AS found FROM binding WHERE account = :account AND agent = :agent LIMIT 1;
 
 -- name: agent_serves_test
-SELECT 1 AS found FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
-WHERE b.account = :account AND b.agent = :agent AND n.purpose = 'TEST' LIMIT 1;
+-- From the TEST numbers, which are few, and not from the agent's, which may be very many.
+SELECT 1 AS found FROM number n CROSS JOIN binding b
+WHERE n.account = :account AND n.purpose = 'TEST'
+  AND b.account = n.account AND b.number = n.number AND b.agent = :agent LIMIT 1;
 
 -- name: agent_serves_production
 SELECT 1 AS found FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
@@ -217,10 +219,18 @@ WHERE c.account = :account AND c.number = :number
 ORDER BY c.ordinal DESC, c.position LIMIT :limit;
 
 -- name: changes_page_of_agent
-SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
-WHERE c.account = :account AND (c.before_agent = :agent OR c.after_agent = :agent)
-  AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
-ORDER BY c.ordinal DESC, c.position LIMIT :limit;
+SELECT * FROM (
+    SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
+    WHERE c.account = :account AND c.before_agent = :agent
+      AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
+    ORDER BY c.ordinal DESC, c.position LIMIT :limit) AS lost
+UNION
+SELECT * FROM (
+    SELECT c.ordinal, c.position, c.number, c.plan_id FROM plan_change c
+    WHERE c.account = :account AND c.after_agent = :agent
+      AND (c.ordinal < :ordinal OR (c.ordinal = :ordinal AND c.position > :position))
+    ORDER BY c.ordinal DESC, c.position LIMIT :limit) AS gained
+ORDER BY ordinal DESC, position LIMIT :limit;
 
 -- name: plans_open_on_number
 SELECT DISTINCT p.plan_id, p.ordinal FROM plan_change c

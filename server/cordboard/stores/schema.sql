@@ -60,6 +60,8 @@ CREATE TABLE number (
     UNIQUE (account, slug)
 );
 
+CREATE INDEX number_test ON number (account, number) WHERE purpose = 'TEST';
+
 CREATE TABLE pathway (
     account    TEXT NOT NULL,
     pathway_id TEXT NOT NULL,

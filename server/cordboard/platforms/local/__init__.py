@@ -127,7 +127,9 @@ class LocalPlatform:
             numbers={text: owned for text, owned in found.items() if owned is not None},
             by_slug=by_slug,
             nearest={text: _nearest(tx, account, text) for text in missing[:_LOOK_ALIKES]},
-            serves={name: _serves(tx, account, name) for name in agents},
+            serves={
+                name: _serves(tx, account, name) for name in sorted(_gaining(asked) & set(agents))
+            },
             providers=frozenset(r["provider"] for r in tx.all("providers", account=account)),
             pathways={info.pathway_id: info for info in infos if info is not None},
             pathways_recorded=tx.one("pathway_any", account=account) is not None,
@@ -217,6 +219,13 @@ def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
     )
 
 
+def _gaining(asked: Asked) -> set[str]:
+    """The agents that may gain numbers by a request: only for them is it asked whom they serve."""
+    if asked.action in ("attach", "move"):
+        return {asked.agent}
+    return {item.back.agent for item in asked.restore} if asked.action == "undo" else set()
+
+
 def _serves(tx: Transaction, account: str, agent: str) -> frozenset[str]:
     kinds = (("TEST", "agent_serves_test"), ("PRODUCTION", "agent_serves_production"))
     return frozenset(
@@ -231,10 +240,10 @@ def _by_slug(tx: Transaction, account: str, slugs: Iterable[str]) -> dict[str, s
 
 def _nearest(tx: Transaction, account: str, number: str) -> list[str]:
     """Owned numbers one edit away; looked up by key, so it costs the same at any inventory size."""
-    close = (
+    close = [
         n for n in numbers.neighbours(number) if tx.one("number_get", account=account, number=n)
-    )
-    return [found for found, _ in zip(close, range(3), strict=False)]
+    ]
+    return numbers.nearest(number, close)
 
 
 def _like(query: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cordboard import journal
-from cordboard.errors import ConfigError, StoreUnavailable
+from cordboard.errors import ConfigError, Frozen, StoreUnavailable
 from cordboard.journal import Event
 from cordboard.platforms.local import checking
 from cordboard.platforms.local.checking import CHUNK, Declared, Progress, full_id, quiet
@@ -67,7 +67,7 @@ async def import_file(
 ) -> Imported:
     """Import the bytes of a file named `name`; `tell` may be called from another thread.
 
-    Raises: ConfigError naming every bad row; StoreUnavailable. Nothing is written then.
+    Raises: ConfigError naming every bad row; Frozen; StoreUnavailable. Nothing is written then.
     """
     bad, warnings = Findings(), Findings()
     sha256 = hashlib.sha256(data).hexdigest()
@@ -85,6 +85,8 @@ async def import_file(
 
     def write(tx: Transaction) -> Counts:
         work = compare(tx)
+        if work.writes:
+            _not_frozen(tx, account)
         work.write(at, principal)
         if work.writes:
             said = {"counts": work.counts, "file": label, "sha256": sha256}
@@ -98,6 +100,12 @@ async def import_file(
         with suppress(StoreUnavailable):  # it is imported all the same
             await store.optimize()
     return done
+
+
+def _not_frozen(tx: Transaction, account: str) -> None:
+    state = tx.one("account_get", account=account)
+    if state is not None and state["frozen_at"]:
+        raise Frozen(f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}.")
 
 
 @dataclass

@@ -159,6 +159,8 @@ def _settle(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16000")
+    # A long write stays in memory until its commit, and does not shut readers out before.
+    connection.execute("PRAGMA cache_spill=OFF")
 
 
 def _dense(statement: str) -> str:
