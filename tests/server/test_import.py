@@ -583,8 +583,7 @@ def test_a_file_with_nothing_in_it_changes_nothing(desk: Desk, data: str) -> Non
     assert desk.rows("SELECT * FROM journal") == []
 
 
-def test_nothing_is_imported_while_changes_are_frozen(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "store.db")
+def test_nothing_is_imported_while_changes_are_frozen(desk: Desk) -> None:
     desk.take(FILE)
     freeze = {"at": FIRST, "by": "ann", "reason": "incident"}
 
