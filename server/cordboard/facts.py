@@ -42,8 +42,8 @@ def describe_side(side: Side) -> str:
     version = (
         f" version {pathway.pathway_version}" if pathway.pathway_version else ", newest version"
     )
-    node = f" from node {pathway.start_node_id}" if pathway.start_node_id else ""
-    return f"{side.agent} on pathway {pathway.pathway_id}{version}{node}"
+    node = f" from node {quoted(pathway.start_node_id)}" if pathway.start_node_id else ""
+    return f"{side.agent} on pathway {quoted(pathway.pathway_id)}{version}{node}"
 
 
 def describe_change(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""Logging of a server: one line an event, to standard error, without values and tracebacks.
+"""Logging of a server: one line an event, to standard error; numbers masked, no tracebacks.
 
 A traceback prints what was in play, and that is phone numbers; where it broke is enough to find it.
 """
@@ -6,8 +6,13 @@ A traceback prints what was in play, and that is phone numbers; where it broke i
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from types import TracebackType
+
+from cordboard.number import masked
+
+_NUMBER = re.compile(r"(?:\+|%2[Bb])([1-9][0-9]{6,14})(?![0-9])")
 
 
 class _OneLine(logging.Formatter):
@@ -23,7 +28,8 @@ class _OneLine(logging.Formatter):
         return f"{kind.__name__ if kind else 'error'} at {place}"
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", " | ")
+        line = super().format(record).replace("\n", " | ")
+        return _NUMBER.sub(lambda found: masked("+" + found[1]), line)
 
 
 def configure(level: int = logging.WARNING) -> None:

@@ -52,7 +52,7 @@ def test_the_demo_tells_every_point_of_its_story_as_plain_text_and_leaves_nothin
         'Reason given, in the requester\'s words: "spring opening"',
         "Apply this change: yes",
         "applied: Done and read back: attach 2 numbers to local:support.",
-        "local:support on pathway pathway_abc123 version 2 from node node_xyz",
+        'local:support on pathway "pathway_abc123" version 2 from node "node_xyz"',
         "local:support answers +14155551234 now.",
         "NUMBER_ATTACHED_ELSEWHERE: +14155551234 is attached to local:support",
         "applied: Done and read back: move 1 number from local:support to local:sales.",

@@ -7,36 +7,11 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import pytest
+from tests.world import CODES
 
 from cordboard import errors
 from cordboard.errors import CordboardError, NumberRefused, Problem, refusal
 
-DESIGN_CODES = frozenset(
-    [
-        "INVALID_ARGUMENTS",
-        "INVALID_NUMBER_FORMAT",
-        "DUPLICATE_NUMBER",
-        "NUMBER_NOT_FOUND",
-        "NUMBER_ATTACHED_ELSEWHERE",
-        "NUMBER_NOT_ATTACHED",
-        "NUMBER_HELD",
-        "AGENT_NOT_FOUND",
-        "PATHWAY_NOT_FOUND",
-        "PROVIDER_NOT_CONFIGURED",
-        "NOT_SUPPORTED",
-        "PLAN_NOT_FOUND",
-        "APPROVAL_REQUIRED",
-        "NOT_ALLOWED",
-        "FROZEN",
-        "LIMIT_EXCEEDED",
-        "READ_ONLY",
-        "PLATFORM_AUTH",
-        "PLATFORM_RATE_LIMITED",
-        "PLATFORM_UNREACHABLE",
-        "PLATFORM_ERROR",
-        "STORE_UNAVAILABLE",
-    ]
-)
 ORDER = ("INVALID_NUMBER_FORMAT", "DUPLICATE_NUMBER", "NUMBER_NOT_FOUND",
          "NUMBER_ATTACHED_ELSEWHERE", "NUMBER_NOT_ATTACHED")  # fmt: skip
 
@@ -87,7 +62,7 @@ def test_every_code_of_the_contract_has_one_class_and_there_are_no_others() -> N
     ]
     codes = [c.code for c in leaves]
     assert len(codes) == len(set(codes))
-    assert set(codes) == DESIGN_CODES | {"INVALID_CONFIGURATION"}
+    assert set(codes) == CODES | {"INVALID_CONFIGURATION"}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda c: c.__name__)

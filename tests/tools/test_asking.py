@@ -42,7 +42,7 @@ WAYS: list[Any] = [
         id="attach by slug",
     ),
     pytest.param(
-        HELD, "detach_numbers", ATTACH, "local:support on pathway pathway_sales", id="detach"
+        HELD, "detach_numbers", ATTACH, 'local:support on pathway "pathway_sales"', id="detach"
     ),
     pytest.param(
         HELD,
@@ -55,7 +55,7 @@ WAYS: list[Any] = [
         HELD,
         "set_number_pathway",
         ATTACH | PINNED,
-        "pathway pathway_abc123 version 2 from node node_xyz",
+        'pathway "pathway_abc123" version 2 from node "node_xyz"',
         id="set pathway",
     ),
     pytest.param(HELD, "clear_number_pathway", ATTACH, "-> local:support", id="clear pathway"),

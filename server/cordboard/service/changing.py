@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cordboard import drafting, journal
+from cordboard import binding_rules, journal
 from cordboard.answers import ChangeResult, Status
 from cordboard.clock import Clock, later, stamp
 from cordboard.display import shown
@@ -67,10 +67,10 @@ class Changes:
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
         self._writable()
-        drafting.one_platform(asked)
+        binding_rules.one_platform(asked)
         platform = await self._ready(caller, asked.agent)
         seen = await platform.observe(caller.account, asked)
-        draft = drafting.draw_up(asked, seen)
+        draft = binding_rules.draw_up(asked, seen)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
         record = await self._plan(caller, asked, draft, reason)
@@ -95,7 +95,7 @@ class Changes:
             )
             asked = replace(asked, restore=restore)
             seen = await platform.observe(caller.account, asked)
-            draft, against = drafting.restore(asked, seen)
+            draft, against = binding_rules.restore(asked, seen)
             refused = "; ".join(against)
         if draft is None or refused:
             text = (

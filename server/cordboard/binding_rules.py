@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cordboard import number as numbers
 from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber
+from cordboard.display import quoted
 from cordboard.errors import (
     AgentNotFound,
     DuplicateNumber,
@@ -238,7 +239,7 @@ def _pathway(asked: Asked, seen: Observed) -> tuple[list[str], list[str]]:
     if asked.action != "set_pathway":
         return [], []
     if not seen.pathways_recorded:
-        left = f'pathway "{asked.pathway.pathway_id}": not checked, this account has no pathways recorded'
+        left = f"pathway {quoted(asked.pathway.pathway_id)}: not checked, this account has no pathways recorded"
         return [left], [left]
     found, why = find_pathway(asked.pathway, seen)
     if not found:
