@@ -133,17 +133,21 @@ LEAVES = {
     "cordboard.errors": (),
     "cordboard.number": ("cordboard.errors",),
     "cordboard.binding": ("cordboard.errors", "cordboard.number"),
+    "cordboard.progress": (),
+    "cordboard.request": ("cordboard.binding", "cordboard.errors", "cordboard.number"),
     "cordboard.plan": (
         "cordboard.binding",
         "cordboard.canonical",
         "cordboard.errors",
         "cordboard.number",
+        "cordboard.request",
     ),
     "cordboard.policy": (
         "cordboard.binding",
         "cordboard.canonical",
         "cordboard.errors",
         "cordboard.plan",
+        "cordboard.request",
     ),
 }
 

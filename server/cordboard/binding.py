@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 AGENT_PATTERN = r"^[a-z]+:[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SLUG_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
@@ -58,6 +59,36 @@ class Binding:
     @property
     def platform(self) -> str:
         return self.agent.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a change: who holds the number in one direction, and its pathway."""
+
+    direction: Direction
+    agent: str = ""
+    pathway: Pathway = NO_PATHWAY
+
+    def as_json(self) -> dict[str, Any]:
+        """`{direction, agent, pathway_id, pathway_version, start_node_id}`."""
+        pathway = self.pathway
+        return {
+            "direction": self.direction,
+            "agent": self.agent,
+            "pathway_id": pathway.pathway_id,
+            "pathway_version": pathway.pathway_version,
+            "start_node_id": pathway.start_node_id,
+        }
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Side:
+        """The inverse of `as_json`."""
+        pathway = Pathway(data["pathway_id"], data["pathway_version"], data["start_node_id"])
+        return cls(cast(Direction, data["direction"]), data["agent"], pathway)
+
+    @classmethod
+    def held(cls, binding: Binding) -> Side:
+        return cls(binding.direction, binding.agent, binding.pathway)
 
 
 @dataclass(frozen=True, slots=True)

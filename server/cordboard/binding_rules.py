@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cordboard import number as numbers
-from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber
+from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber, Side
 from cordboard.display import quoted
 from cordboard.errors import (
     AgentNotFound,
@@ -24,8 +24,9 @@ from cordboard.errors import (
     ProviderNotConfigured,
     refusal,
 )
-from cordboard.plan import Asked, Change, Draft, Image, Observed, Outcome, Side
+from cordboard.plan import Change, Draft, Image, Outcome
 from cordboard.preconditions import cannot_hold, changed_since, find_pathway, mixing
+from cordboard.request import Asked, Observed
 
 Decision = Change | Problem
 

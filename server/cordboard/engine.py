@@ -8,15 +8,14 @@ plan is closed. It happens whole or not at all, so there is nothing to recover h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from cordboard import preconditions
-from cordboard.binding import OwnedNumber
+from cordboard.binding import OwnedNumber, Side
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed, PlatformError, StoreUnavailable
 from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
-from cordboard.plan import Asked, Change, Restore, Side
+from cordboard.plan import Change
 from cordboard.platforms import TransactionalPlatform
 from cordboard.policy import at_least
 from cordboard.stores import Store, Transaction, plans
@@ -82,7 +81,7 @@ class Engine:
     def _closed_if_moved(self, tx: Transaction, record: PlanRecord) -> PlanRecord:
         """Every precondition read again: the record, closed as stale if one no longer holds."""
         platform = self._platforms[record.plan.asked.agent.partition(":")[0]]
-        seen = platform.observe_in(tx, record.plan.account, _looking(record))
+        seen = platform.observe_in(tx, record.plan.account, record.plan.look())
         moved = preconditions.moved(record.plan, seen)
         if not moved:
             return record
@@ -156,14 +155,6 @@ def spent(tx: Transaction, account: str, principal: str, since: str) -> int:
     """How many numbers this principal's plans changed since then."""
     row = tx.one("spent_since", account=account, principal=principal, since=since)
     return int(row["numbers"]) if row else 0
-
-
-def _looking(record: PlanRecord) -> Asked:
-    """What to observe again for a plan: its numbers by name, its agents, its pathways."""
-    plan = record.plan
-    numbers = tuple(c.number for c in plan.draft.changes)
-    restore = tuple(Restore(c.number, c.before, c.after, 0) for c in plan.draft.changes)
-    return replace(plan.asked, numbers=numbers, slugs=(), restore=restore)
 
 
 def _spend(tx: Transaction, clearance: Clearance, now: str) -> None:

@@ -25,6 +25,7 @@
     │   ├── PlatformAuth             PLATFORM_AUTH
     │   ├── PlatformRateLimited      PLATFORM_RATE_LIMITED
     │   └── PlatformUnreachable      PLATFORM_UNREACHABLE
+    ├── AnswerLost                   (a write was sent; never leaves the engine, which settles it)
     ├── StoreUnavailable             STORE_UNAVAILABLE
     └── ConfigError                  INVALID_CONFIGURATION (command line and start-up only)
 
@@ -229,6 +230,13 @@ class PlatformUnreachable(PlatformError):
 
     code = "PLATFORM_UNREACHABLE"
     default_remedy = "Try again later; `cordboard doctor` tests the connection."
+
+
+class AnswerLost(CordboardError):
+    """A write was sent and no usable answer came: whether it was done is not known.
+
+    No PlatformError, so that nobody takes it for a refusal. The engine holds the number and settles it.
+    """
 
 
 class StoreUnavailable(CordboardError):

@@ -5,8 +5,9 @@ The requester's words appear once, quoted and stripped; nothing else of the text
 
 from __future__ import annotations
 
+from cordboard.binding import Side
 from cordboard.display import quoted
-from cordboard.plan import Change, Plan, Side
+from cordboard.plan import Change, Plan
 
 SHOWN_CHANGES = 25
 _VERBS = {

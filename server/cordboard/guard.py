@@ -20,8 +20,9 @@ from cordboard import facts
 from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed
-from cordboard.plan import Action, Draft, Level, Plan
+from cordboard.plan import Draft, Level, Plan
 from cordboard.policy import Policy, Required, at_least, required
+from cordboard.request import Action
 from cordboard.stores.plans import PlanRecord
 
 _SEAL = object()

@@ -7,54 +7,16 @@ and known by the SHA-256 of it; an approval is bound to that hash.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, cast
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
-from cordboard.binding import (
-    NO_PATHWAY,
-    Agent,
-    Binding,
-    Direction,
-    OwnedNumber,
-    Pathway,
-    PathwayInfo,
-)
+from cordboard.binding import Direction, OwnedNumber, Pathway, Side
 from cordboard.canonical import canonical, digest
+from cordboard.request import Action, Asked, Look
 
-Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
 Level = Literal["plan", "client", "person", "frozen"]
 """Guard levels, weakest first. (`key`, a hardware key over the plan hash, will stand third.)"""
 Outcome = Literal["planned", "unchanged", "applied", "not_applied", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One end of a change: who holds the number in one direction, and its pathway."""
-
-    direction: Direction
-    agent: str = ""
-    pathway: Pathway = NO_PATHWAY
-
-    def as_json(self) -> dict[str, Any]:
-        """`{direction, agent, pathway_id, pathway_version, start_node_id}`."""
-        pathway = self.pathway
-        return {
-            "direction": self.direction,
-            "agent": self.agent,
-            "pathway_id": pathway.pathway_id,
-            "pathway_version": pathway.pathway_version,
-            "start_node_id": pathway.start_node_id,
-        }
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Side:
-        """The inverse of `as_json`."""
-        pathway = Pathway(data["pathway_id"], data["pathway_version"], data["start_node_id"])
-        return cls(cast(Direction, data["direction"]), data["agent"], pathway)
-
-    @classmethod
-    def held(cls, binding: Binding) -> Side:
-        return cls(binding.direction, binding.agent, binding.pathway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,58 +57,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Restore:
-    """What an undo brings back: the number must still be as that plan left it."""
-
-    number: str
-    left: Side
-    back: Side
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request in the words of the tools. `agent` is the one that gains, loses or is adjusted.
-
-    Either `numbers` (as typed, not yet checked) or `slugs` is given.
-    """
-
-    action: Action
-    agent: str
-    numbers: tuple[str, ...] = ()
-    slugs: tuple[str, ...] = ()
-    from_agent: str = ""
-    provider: str = ""
-    keep_pathway: bool = False
-    pathway: Pathway = NO_PATHWAY
-    undoes: str = ""
-    restore: tuple[Restore, ...] = ()
-
-    @property
-    def agents(self) -> tuple[str, ...]:
-        return tuple(a for a in (self.from_agent, self.agent) if a)
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What the platform said when it was asked. Missing keys mean: it has no such thing.
-
-    `serves`: per agent, the purpose classes of the numbers bound to it now.
-    `pathways`: those the request names, by id. `nearest`: owned numbers that look alike.
-    """
-
-    agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
-    numbers: Mapping[str, OwnedNumber] = field(default_factory=dict[str, OwnedNumber])
-    by_slug: Mapping[str, str] = field(default_factory=dict[str, str])
-    nearest: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
-    serves: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    providers: frozenset[str] = frozenset()
-    pathways: Mapping[str, PathwayInfo] = field(default_factory=dict[str, PathwayInfo])
-    pathways_recorded: bool = True
-    empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """What would be done: changes, what is so already, and what the approver must know."""
 
@@ -179,6 +89,17 @@ class Plan:
     @property
     def action(self) -> Action:
         return self.asked.action
+
+    def look(self) -> Look:
+        """What has to be looked at again before any of it is done."""
+        changes = self.draft.changes
+        gaining = {c.after.agent for c in changes if c.after.agent != c.before.agent}
+        return Look(
+            agents=frozenset({*self.asked.agents, *(c.after.agent for c in changes)} - {""}),
+            numbers=tuple(dict.fromkeys(c.number for c in changes)),
+            pathways=frozenset({c.after.pathway.pathway_id for c in changes} - {""}),
+            gaining=frozenset(gaining - {""}),
+        )
 
     def body(self) -> str:
         """Canonical JSON of the whole plan, the text that is hashed and stored."""

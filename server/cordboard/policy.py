@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from cordboard.binding import Platform, Provider
 from cordboard.canonical import canonical, digest
-from cordboard.plan import Action, Draft, Level
+from cordboard.plan import Draft, Level
+from cordboard.request import Action
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 

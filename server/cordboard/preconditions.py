@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from cordboard.binding import OwnedNumber, Pathway, PathwayInfo
-from cordboard.plan import Change, Image, Observed, Plan, Restore, Side
+from cordboard.binding import OwnedNumber, Pathway, PathwayInfo, Side
+from cordboard.plan import Change, Image, Plan
+from cordboard.request import Observed, Restore
 
 
 def moved(plan: Plan, seen: Observed) -> list[str]:

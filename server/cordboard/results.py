@@ -15,7 +15,8 @@ from cordboard.answers import (
     SideShape,
     Status,
 )
-from cordboard.plan import Change, Draft, Plan, Side
+from cordboard.binding import Side
+from cordboard.plan import Change, Draft, Plan
 from cordboard.stores.plans import PlanRecord
 
 SHOWN_CHANGES = 25

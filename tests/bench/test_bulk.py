@@ -17,7 +17,7 @@ from tests.world import many, names
 from cordboard.answers import ChangeResult
 from cordboard.app import build
 from cordboard.config import load
-from cordboard.plan import Asked
+from cordboard.request import Asked
 from cordboard.service import BindingService, Caller
 
 pytestmark = pytest.mark.anyio

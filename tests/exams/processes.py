@@ -28,7 +28,7 @@ from cordboard.app import App, build
 from cordboard.config import load
 from cordboard.errors import CordboardError
 from cordboard.guard import Question
-from cordboard.plan import Asked
+from cordboard.request import Asked
 from cordboard.service import Caller
 
 Told = dict[str, Any]

@@ -13,8 +13,9 @@ import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cordboard.binding import Pathway
-from cordboard.plan import Asked, Change, Draft, Image, Plan, Restore, Side, load, request_key
+from cordboard.binding import Pathway, Side
+from cordboard.plan import Change, Draft, Image, Plan, load, request_key
+from cordboard.request import Asked, Restore
 
 # Any text a store can hold: no lone surrogates, which no JSON text in UTF-8 has either.
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.exams import stage
 from tests.world import SEEDS, SUPPORT_LINE, TEST_ONE, Person, Worlds, many, names
 
+from cordboard.binding import Side
 from cordboard.config import load
 from cordboard.errors import ConfigError, NotAllowed
-from cordboard.plan import Action, Change, Draft, Image, Side
+from cordboard.plan import Change, Draft, Image
 from cordboard.policy import LEVELS, PRESETS, Policy, at_least, required
+from cordboard.request import Action
 
 
 def change(number: str = "+12025550100", *, purpose: str = "TEST", tags: tuple[str, ...] = (),

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from cordboard.answers import ChangeResult
 from cordboard.binding import Pathway
 from cordboard.guard import Question
-from cordboard.plan import Asked
+from cordboard.request import Asked
 from cordboard.tool import Desk, Hints, Input, Tool
 from cordboard_tools.fields import (
     AgentId,

@@ -14,8 +14,9 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from cordboard.binding import Platform, Provider
 from cordboard.errors import ConfigError
-from cordboard.plan import Action, Level
+from cordboard.plan import Level
 from cordboard.policy import LEVELS, PRESETS, Policy, Rule
+from cordboard.request import Action
 
 _YEAR = 366 * 86400
 

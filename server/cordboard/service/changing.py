@@ -14,8 +14,9 @@ from cordboard.engine import Engine, spent
 from cordboard.errors import AgentNotFound, Frozen, NotSupported, PlanNotFound, ReadOnly
 from cordboard.guard import Answer, Asker, Guard, NobodyToAsk, Question, Verdict
 from cordboard.journal import Event
-from cordboard.plan import Asked, Draft, Plan, Restore
+from cordboard.plan import Draft, Plan
 from cordboard.platforms import Platform
+from cordboard.request import Asked, Look, Restore
 from cordboard.results import Results
 from cordboard.stores import Store, Transaction, plans
 from cordboard.stores.plans import PlanRecord
@@ -69,7 +70,7 @@ class Changes:
         self._writable()
         binding_rules.one_platform(asked)
         platform = await self._ready(caller, asked.agent)
-        seen = await platform.observe(caller.account, asked)
+        seen = await platform.observe(caller.account, Look.at(asked))
         draft = binding_rules.draw_up(asked, seen)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
@@ -94,7 +95,7 @@ class Changes:
                 for c, version in zip(record.plan.draft.changes, versions, strict=True)
             )
             asked = replace(asked, restore=restore)
-            seen = await platform.observe(caller.account, asked)
+            seen = await platform.observe(caller.account, Look.at(asked))
             draft, against = binding_rules.restore(asked, seen)
             refused = "; ".join(against)
         if draft is None or refused:

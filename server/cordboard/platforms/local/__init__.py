@@ -22,8 +22,9 @@ from cordboard.binding import (
     PathwayInfo,
     PathwayVersion,
 )
-from cordboard.plan import Asked, Change, Observed
+from cordboard.plan import Change
 from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
+from cordboard.request import Action, Look, Observed
 from cordboard.stores import Row, Store, Transaction
 
 _FEW = 10
@@ -36,7 +37,7 @@ class LocalPlatform:
     """Bindings in the store. Every read is one transaction, every write part of the caller's."""
 
     name = "local"
-    abilities = Abilities(transactional=True)
+    abilities = Abilities()
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -102,33 +103,33 @@ class LocalPlatform:
     async def nearest(self, account: str, number: str) -> list[str]:
         return await self._store.read(lambda tx: _nearest(tx, account, number))
 
-    async def observe(self, account: str, asked: Asked) -> Observed:
-        few = len(asked.numbers) + len(asked.slugs) + len(asked.restore) <= _FEW
-        look = self._store.glance if few else self._store.read
-        return await look(lambda tx: self.observe_in(tx, account, asked))
+    def unsupported(self, action: Action, agents: Sequence[str]) -> str:
+        """Nothing: every change of the contract is possible here."""
+        del action, agents
+        return ""
 
-    def observe_in(self, tx: Transaction, account: str, asked: Asked) -> Observed:
+    async def observe(self, account: str, look: Look) -> Observed:
+        few = len(look.numbers) + len(look.slugs) <= _FEW
+        read = self._store.glance if few else self._store.read
+        return await read(lambda tx: self.observe_in(tx, account, look))
+
+    def observe_in(self, tx: Transaction, account: str, look: Look) -> Observed:
         """Everything a decision about this request rests on, as it is in this transaction."""
-        names = set(asked.agents) | {r.back.agent for r in asked.restore if r.back.agent}
-        rows = [tx.one("agent_get", account=account, agent=name) for name in sorted(names)]
+        rows = [tx.one("agent_get", account=account, agent=name) for name in sorted(look.agents)]
         agents = {row["agent"]: _agent(row) for row in rows if row is not None}
-        by_slug = _by_slug(tx, account, asked.slugs)
-        wanted = {*asked.numbers, *by_slug.values(), *(r.number for r in asked.restore)}
+        by_slug = _by_slug(tx, account, look.slugs)
+        wanted = {*look.numbers, *by_slug.values()}
         shaped = sorted(text for text in wanted if numbers.is_canonical(text))
         found = {text: find_number(tx, account, text) for text in shaped}
         missing = [text for text, owned in found.items() if owned is None]
-        wanted_pathways = {
-            asked.pathway.pathway_id,
-            *(r.back.pathway.pathway_id for r in asked.restore),
-        }
-        infos = [find_pathway(tx, account, name) for name in sorted(wanted_pathways - {""})]
+        infos = [find_pathway(tx, account, name) for name in sorted(look.pathways)]
         return Observed(
             agents=agents,
             numbers={text: owned for text, owned in found.items() if owned is not None},
             by_slug=by_slug,
             nearest={text: _nearest(tx, account, text) for text in missing[:_LOOK_ALIKES]},
             serves={
-                name: _serves(tx, account, name) for name in sorted(_gaining(asked) & set(agents))
+                name: _serves(tx, account, name) for name in sorted(look.gaining & agents.keys())
             },
             providers=frozenset(r["provider"] for r in tx.all("providers", account=account)),
             pathways={info.pathway_id: info for info in infos if info is not None},
@@ -217,13 +218,6 @@ def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
             PathwayVersion(v["version"], tuple(json.loads(v["nodes"]))) for v in versions
         ),
     )
-
-
-def _gaining(asked: Asked) -> set[str]:
-    """The agents that may gain numbers by a request: only for them is it asked whom they serve."""
-    if asked.action in ("attach", "move"):
-        return {asked.agent}
-    return {item.back.agent for item in asked.restore} if asked.action == "undo" else set()
 
 
 def _serves(tx: Transaction, account: str, agent: str) -> frozenset[str]:

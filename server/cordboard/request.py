@@ -1,0 +1,96 @@
+"""A request: what was asked, what has to be looked at to decide it, and what was seen there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cordboard.binding import NO_PATHWAY, Agent, OwnedNumber, Pathway, PathwayInfo, Side
+
+Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """What an undo brings back: the number must still be as that plan left it."""
+
+    number: str
+    left: Side
+    back: Side
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in the words of the tools. `agent` is the one that gains, loses or is adjusted.
+
+    Either `numbers` (as typed, not yet checked) or `slugs` is given.
+    """
+
+    action: Action
+    agent: str
+    numbers: tuple[str, ...] = ()
+    slugs: tuple[str, ...] = ()
+    from_agent: str = ""
+    provider: str = ""
+    keep_pathway: bool = False
+    pathway: Pathway = NO_PATHWAY
+    undoes: str = ""
+    restore: tuple[Restore, ...] = ()
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        return tuple(a for a in (self.from_agent, self.agent) if a)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What has to be looked at on one platform, all by name.
+
+    `numbers` are as typed, not yet checked. `gaining`: the agents that may gain numbers; only of
+    them is it asked whom they serve already.
+    """
+
+    agents: frozenset[str] = frozenset()
+    numbers: tuple[str, ...] = ()
+    slugs: tuple[str, ...] = ()
+    pathways: frozenset[str] = frozenset()
+    gaining: frozenset[str] = frozenset()
+
+    @classmethod
+    def at(cls, asked: Asked) -> Look:
+        """What a request rests on."""
+        back = [item.back for item in asked.restore]
+        regained = {side.agent for side in back} - {""}
+        gains = {asked.agent} if asked.action in ("attach", "move") else regained
+        return cls(
+            agents=frozenset({*asked.agents, *regained}),
+            numbers=asked.numbers + tuple(item.number for item in asked.restore),
+            slugs=asked.slugs,
+            pathways=frozenset(
+                {asked.pathway.pathway_id, *(s.pathway.pathway_id for s in back)} - {""}
+            ),
+            gaining=frozenset(gains),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the platform said when it was asked. Missing keys mean: it has no such thing.
+
+    `serves`: per agent, the purpose classes of the numbers bound to it now.
+    `pathways`: those the request names, by id. `nearest`: owned numbers that look alike.
+    `unchecked`: what the platform does not tell, in sentences for whoever approves.
+    """
+
+    agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
+    numbers: Mapping[str, OwnedNumber] = field(default_factory=dict[str, OwnedNumber])
+    by_slug: Mapping[str, str] = field(default_factory=dict[str, str])
+    nearest: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
+    serves: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    providers: frozenset[str] = frozenset()
+    pathways: Mapping[str, PathwayInfo] = field(default_factory=dict[str, PathwayInfo])
+    pathways_recorded: bool = True
+    unchecked: tuple[str, ...] = ()
+    empty: bool = False
