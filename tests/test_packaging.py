@@ -169,7 +169,7 @@ def test_the_wheel_says_it_is_typed_and_carries_its_sql(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"cordboard/py.typed", "cordboard_tools/py.typed"} <= names
-    assert {"cordboard/stores/schema.sql", "cordboard/stores/queries.sql"} <= names
+    assert {"cordboard/stores/schema/1.sql", "cordboard/stores/queries.sql"} <= names
 
 
 def test_the_wheel_carries_its_licence_and_its_readme(wheel: Path) -> None:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from cordboard.approvers import Approvers
+from cordboard.binding import PLATFORMS
 from cordboard.clock import Clock, system_clock
 from cordboard.config import Settings
 from cordboard.cursors import Cursors
-from cordboard.engine import Engine
+from cordboard.engine import Engine, Pace
+from cordboard.engine.pace import Sleep
 from cordboard.errors import StoreUnavailable
 from cordboard.guard import Guard
 from cordboard.keys import KEY_BYTES, load_key
-from cordboard.platforms import Platform
+from cordboard.platforms import Platform, RemotePlatform
+from cordboard.platforms.annotated import AnnotatedPlatform
 from cordboard.platforms.local import LocalPlatform
+from cordboard.platforms.unusable import UnusablePlatform
 from cordboard.results import Results
-from cordboard.service import Approvals, BindingService, Changes, Lookups, Routes, Times
+from cordboard.service import Approvals, BindingService, Changes, Lookups, Planner, Routes, Times
 from cordboard.stores import Store
 from cordboard.stores.sqlite import SqliteStore
 
@@ -39,25 +46,73 @@ class App:
     key: bytes
     clock: Clock
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Within, changes at vendors outlive the call that began them, and what is due is taken up.
 
-def build(settings: Settings, clock: Clock = system_clock) -> App:
-    """Wire an app. Opens nothing yet but the key beside the store."""
+        At the end what was sent is seen through, and every connection is let go of.
+        """
+        try:
+            async with self.engine.working(self.settings.account):
+                yield
+        finally:
+            for platform in self.platforms.values():
+                if isinstance(platform, RemotePlatform):
+                    await platform.close()
+            await self.store.close()
+
+
+def build(
+    settings: Settings,
+    clock: Clock = system_clock,
+    *,
+    transports: Mapping[str, Any] | None = None,
+    sleep: Sleep = anyio.sleep,
+) -> App:
+    """Wire an app. Opens nothing yet but the key beside the store.
+
+    `transports`: what carries the requests to a platform, by its name, in place of the network.
+    """
     key = _key(settings)
     store = SqliteStore(settings.database)
     local = LocalPlatform(store)
-    platforms = {local.name: local}
+    platforms: dict[str, Platform] = {local.name: local}
+    platforms |= _vendors(settings, local, transports or {}, sleep)
     guard = Guard(settings.policy, clock)
-    engine = Engine(store, platforms, guard, clock)
+    pace = Pace(settings.platforms.request_seconds, settings.platforms.quiet_seconds)
+    engine = Engine(store, platforms, guard, clock, pace, sleep)
     results = Results("" if settings.default_database else str(settings.database))
     lookups = Lookups(store, platforms, Cursors(key), clock)
     times = Times(settings.plan_seconds, settings.approval_seconds)
-    changes = Changes(store, platforms, guard, engine, results, clock, times, settings.read_only)
+    planner = Planner(store, platforms, guard, clock, times, settings.read_only)
+    changes = Changes(store, planner, guard, engine, results, clock)
     approvers = Approvers(store, settings.account, clock)
     approvals = Approvals(
         store, settings.account, approvers, guard, engine, results, clock, settings.read_only
     )
     service = BindingService(lookups, Routes(store, platforms, clock), changes, approvals)
     return App(settings, store, service, engine, platforms, key, clock)
+
+
+def _vendors(
+    settings: Settings, inventory: LocalPlatform, transports: Mapping[str, Any], sleep: Sleep
+) -> dict[str, Platform]:
+    """The platforms at vendors whose credentials are there; HTTP is imported only for those."""
+    told = settings.platforms
+    found: dict[str, Platform] = {
+        name: UnusablePlatform(name, *why) for name, why in told.unusable.items()
+    }
+    if not (told.bland or told.synthflow or told.unleashx):
+        return found
+    from cordboard.vendors import connections
+
+    for name, connect in connections(told, {"sleep": sleep}, transports).items():
+        try:
+            found[name] = AnnotatedPlatform(connect(), inventory)
+        except ValueError as exc:
+            remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
+            found[name] = UnusablePlatform(name, f"{exc}.", remedy)
+    return {name: found[name] for name in PLATFORMS if name in found}
 
 
 def _key(settings: Settings) -> bytes:
@@ -73,9 +128,14 @@ def _key(settings: Settings) -> bytes:
         return secrets.token_bytes(KEY_BYTES)
 
 
-def build_server(settings: Settings, clock: Clock = system_clock) -> CordboardServer:
-    """The MCP server over a wired app, ready to run on stdio or to hand to a test client."""
+def build_server(
+    settings: Settings, clock: Clock = system_clock, **outside: Any
+) -> CordboardServer:
+    """The MCP server over a wired app, ready to run on stdio or to hand to a test client.
+
+    `outside`: as `build` takes it.
+    """
     from cordboard.mcp_server import CordboardServer
     from cordboard_tools import PROMPTS, TOOLS
 
-    return CordboardServer(build(settings, clock), TOOLS, PROMPTS)
+    return CordboardServer(build(settings, clock, **outside), TOOLS, PROMPTS)

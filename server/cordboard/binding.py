@@ -116,7 +116,7 @@ class OwnedNumber:
 
 @dataclass(frozen=True, slots=True)
 class PathwayVersion:
-    """One version of a pathway and the ids of its nodes."""
+    """One version of a pathway and the ids of its nodes; version 0 is what is live unpinned."""
 
     version: int
     nodes: tuple[str, ...]

@@ -17,6 +17,7 @@ from cordboard.errors import (
     InvalidNumberFormat,
     NotSupported,
     NumberAttachedElsewhere,
+    NumberHeld,
     NumberNotAttached,
     NumberNotFound,
     PathwayNotFound,
@@ -44,6 +45,7 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
         )
     warnings, unchecked = _pathway(asked, seen)
     owned, problems, remarks = _owned(asked, seen)
+    remarks += seen.unchecked
     decide = _DECIDE[asked.action]
     decisions = [decide(asked, agent, number) for number in owned]
     problems += [d for d in decisions if isinstance(d, Problem)]
@@ -56,8 +58,9 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
         changes=changes,
         unchanged=tuple(c for c in drawn if c.outcome == "unchanged"),
         warnings=tuple(warnings + mixed + remarks),
-        unchecked=tuple(unchecked),
+        unchecked=(*unchecked, *seen.unchecked),
         mixes=bool(mixed),
+        one_way=seen.one_way,
     )
 
 
@@ -74,7 +77,7 @@ def one_platform(asked: Asked) -> None:
 def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
     """The draft of an undo, and why it cannot be done (empty when it can)."""
     changes: list[Change] = []
-    against: list[str] = []
+    against = [held_by(*pair).why for pair in sorted(seen.held.items())]
     for item in asked.restore:
         owned = seen.numbers.get(item.number)
         against += changed_since(item, owned) + cannot_hold(item.number, item.left, item.back, seen)
@@ -82,7 +85,8 @@ def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
             image = Image.of(owned, item.left.direction)
             changes.append(Change(item.number, item.left, item.back, image))
     mixed = _mixing_warnings(tuple(changes), seen)
-    return Draft(tuple(changes), (), tuple(mixed), (), bool(mixed)), against
+    warnings = (*mixed, *seen.unchecked)
+    return Draft(tuple(changes), (), warnings, seen.unchecked, bool(mixed)), against
 
 
 def _mixing_warnings(changes: tuple[Change, ...], seen: Observed) -> list[str]:
@@ -130,8 +134,16 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
             continue
         if verdict is not None and verdict.warning:
             remarks.append(verdict.warning)
+        if found.number in seen.held:
+            problems.append(held_by(found.number, seen.held[found.number]))
         owned.append(found)
     return owned, problems, remarks
+
+
+def held_by(number: str, plan_id: str) -> Problem:
+    """A number that another plan has not settled yet."""
+    why = f"{number} is held by plan {plan_id}, which is not settled yet."
+    return Problem(number, NumberHeld.code, why)
 
 
 def _bad_format(verdict: numbers.Verdict) -> Problem:

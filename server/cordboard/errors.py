@@ -44,6 +44,7 @@ class CordboardError(Exception):
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     default_remedy: ClassVar[str] = "Report this as a bug."
+    aftermath: str = "Nothing was changed."
 
     def __init__(self, what: str, remedy: str = "") -> None:
         self.what = what
@@ -51,7 +52,7 @@ class CordboardError(Exception):
         super().__init__(self.what)
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.what} {self.remedy} Nothing was changed."
+        return f"{self.code}: {self.what} {self.remedy} {self.aftermath}"
 
 
 class RequestError(CordboardError):

@@ -12,9 +12,10 @@ thing `engine.apply` takes. Who can pass a level:
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from cordboard import facts
 from cordboard.approvers import VerifiedApprover
@@ -84,7 +85,7 @@ class Clearance:
     """The guard's word that this very plan may be applied, once. Only the guard makes one."""
 
     __slots__ = ("account", "approval_id", "approver", "at", "expires_at", "level", "plan_hash",
-                 "plan_id", "requester")  # fmt: skip
+                 "plan_id", "platform", "requester")  # fmt: skip
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Clearance:
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only the guard makes a Clearance")
-        self.account = record.plan.account
+        self.account, self.platform = record.plan.account, record.plan.platform
         self.plan_id, self.plan_hash = record.plan_id, record.hash
         self.requester, self.approver, self.level = record.plan.principal, approver, level
         self.at, self.expires_at = at, expires_at
@@ -124,8 +125,7 @@ class Guard:
 
     def demand(self, plan: Plan, hour: int) -> Required:
         """What this process's own policy demands of a plan, whoever made it."""
-        platform = plan.asked.agent.partition(":")[0]
-        return required(self.policy, plan.action, platform, plan.draft, hour)
+        return required(self.policy, plan.action, plan.platform, plan.draft, hour)
 
     def question(self, record: PlanRecord) -> Question:
         """The question about a plan: facts, and the requester's words in quotes."""
@@ -157,6 +157,22 @@ class Guard:
                 "Have another approver approve it.",
             )
         return self._clear(record, approver.name, "person")
+
+    def by_stored(self, record: PlanRecord, approval: Mapping[str, Any]) -> Clearance | None:
+        """The clearance again that was given where it could not be used; None if it is not this
+        plan's: its text, its requester and its level are checked anew, and it is used once."""
+        same = (record.hash, record.plan.principal)
+        if (approval["plan_hash"], approval["requester"]) != same:
+            return None
+        return Clearance(
+            seal=_SEAL,
+            record=record,
+            approver=approval["approver"],
+            level=approval["level"],
+            at=approval["at"],
+            expires_at=approval["expires_at"],
+            approval_id=approval["approval_id"],
+        )
 
     def _clear(self, record: PlanRecord, approver: str, level: Level) -> Clearance:
         needed = record.plan.level

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from cordboard.binding import Direction, OwnedNumber, Pathway, Side
 from cordboard.canonical import canonical, digest
-from cordboard.request import Action, Asked, Look
+from cordboard.request import Action, Asked, Look, ids, starts
 
 Level = Literal["plan", "client", "person", "frozen"]
 """Guard levels, weakest first. (`key`, a hardware key over the plan hash, will stand third.)"""
@@ -58,13 +58,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What would be done: changes, what is so already, and what the approver must know."""
+    """What would be done: changes, what is so already, and what the approver must know.
+
+    `one_way`: the platform has no way back.
+    """
 
     changes: tuple[Change, ...]
     unchanged: tuple[Change, ...]
     warnings: tuple[str, ...]
     unchecked: tuple[str, ...]
     mixes: bool
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,10 @@ class Plan:
     def action(self) -> Action:
         return self.asked.action
 
+    @property
+    def platform(self) -> str:
+        return self.asked.agent.partition(":")[0]
+
     def look(self) -> Look:
         """What has to be looked at again before any of it is done."""
         changes = self.draft.changes
@@ -97,7 +105,8 @@ class Plan:
         return Look(
             agents=frozenset({*self.asked.agents, *(c.after.agent for c in changes)} - {""}),
             numbers=tuple(dict.fromkeys(c.number for c in changes)),
-            pathways=frozenset({c.after.pathway.pathway_id for c in changes} - {""}),
+            pathways=ids(c.after.pathway for c in changes),
+            nodes=starts(c.after.pathway for c in changes),
             gaining=frozenset(gaining - {""}),
         )
 
@@ -116,6 +125,8 @@ class Plan:
                     "warnings": draft.warnings,
                     "unchecked": draft.unchecked,
                     "mixes": draft.mixes,
+                    # Only where it says something: older plans have no such key, and their hash.
+                    **({"one_way": True} if draft.one_way else {}),
                 },
                 "level": self.level,
                 "why": self.why,

@@ -99,6 +99,8 @@ def required(
     reasons = [Required("plan", f"{policy.name} policy asks nobody for this")]
     if draft.mixes:
         reasons.append(Required("client", "TEST and PRODUCTION would mix"))
+    if draft.one_way:
+        reasons.append(Required("person", f"{platform} has no way to reverse it"))
     for rule in policy.rules:
         why = _matches(rule, action, platform, draft)
         if why:

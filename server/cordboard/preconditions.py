@@ -127,15 +127,12 @@ def _find_version(wanted: Pathway, info: PathwayInfo) -> tuple[bool, str]:
     versions = {v.version: v for v in info.versions}
     pinned = wanted.pathway_version
     if pinned and pinned not in versions:
-        known = ", ".join(str(v) for v in sorted(versions)) or "none"
+        known = ", ".join(str(v) for v in sorted(versions) if v) or "none"
         return False, f"{name} has no version {pinned} (it has {known})"
     if not wanted.start_node_id:
         return True, ""
-    version = (
-        versions[pinned]
-        if pinned
-        else max(versions.values(), key=lambda v: v.version, default=None)
-    )
+    newest = max(versions.values(), key=lambda v: v.version, default=None)
+    version = versions.get(pinned, newest)  # some platforms tell what is live, as version 0
     if version is None or wanted.start_node_id not in version.nodes:
         which = f"version {pinned}" if pinned else "the newest version"
         return False, f'{name} has no node "{wanted.start_node_id}" in {which}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,30 +49,42 @@ class Look:
     """What has to be looked at on one platform, all by name.
 
     `numbers` are as typed, not yet checked. `gaining`: the agents that may gain numbers; only of
-    them is it asked whom they serve already.
+    them is it asked whom they serve already. `nodes`: (pathway_id, version) of which the nodes
+    are wanted, because a start node is named; of other versions they may be left out.
     """
 
     agents: frozenset[str] = frozenset()
     numbers: tuple[str, ...] = ()
     slugs: tuple[str, ...] = ()
     pathways: frozenset[str] = frozenset()
+    nodes: frozenset[tuple[str, int]] = frozenset()
     gaining: frozenset[str] = frozenset()
 
     @classmethod
     def at(cls, asked: Asked) -> Look:
         """What a request rests on."""
         back = [item.back for item in asked.restore]
+        wanted = [asked.pathway, *(side.pathway for side in back)]
         regained = {side.agent for side in back} - {""}
         gains = {asked.agent} if asked.action in ("attach", "move") else regained
         return cls(
             agents=frozenset({*asked.agents, *regained}),
             numbers=asked.numbers + tuple(item.number for item in asked.restore),
             slugs=asked.slugs,
-            pathways=frozenset(
-                {asked.pathway.pathway_id, *(s.pathway.pathway_id for s in back)} - {""}
-            ),
+            pathways=ids(wanted),
+            nodes=starts(wanted),
             gaining=frozenset(gains),
         )
+
+
+def ids(named: Iterable[Pathway]) -> frozenset[str]:
+    """The ids of these pathways."""
+    return frozenset(pathway.pathway_id for pathway in named) - {""}
+
+
+def starts(named: Iterable[Pathway]) -> frozenset[tuple[str, int]]:
+    """Those that name a node to start from: id and version."""
+    return frozenset((p.pathway_id, p.pathway_version) for p in named if p.start_node_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,8 @@ class Observed:
 
     `serves`: per agent, the purpose classes of the numbers bound to it now.
     `pathways`: those the request names, by id. `nearest`: owned numbers that look alike.
-    `unchecked`: what the platform does not tell, in sentences for whoever approves.
+    `unchecked`: what the platform does not tell, in sentences for whoever approves. `one_way`: it
+    cannot be reversed there. `held`: numbers that an unfinished plan holds, each with that plan.
     """
 
     agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
@@ -93,4 +106,6 @@ class Observed:
     pathways: Mapping[str, PathwayInfo] = field(default_factory=dict[str, PathwayInfo])
     pathways_recorded: bool = True
     unchecked: tuple[str, ...] = ()
+    one_way: bool = False
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
     empty: bool = False

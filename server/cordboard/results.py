@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from cordboard import facts
+from cordboard import facts, outcomes
 from cordboard.answers import (
     ApproveShape,
     ChangeResult,
@@ -16,13 +16,26 @@ from cordboard.answers import (
     Status,
 )
 from cordboard.binding import Side
+from cordboard.display import shown
 from cordboard.plan import Change, Draft, Plan
-from cordboard.stores.plans import PlanRecord
+from cordboard.stores.plans import WAITING, PlanRecord, State
 
 SHOWN_CHANGES = 25
 _ALL = 1 << 62
 _TOLD = 3
-_OUTCOME = {"open": "planned", "approved": "planned", "applied": "applied"}
+_STATUS: dict[State, Status] = {
+    "approved": "approved",
+    "applying": "applying",
+    "applied": "applied",
+    "partly_applied": "partly_applied",
+    "unknown": "unknown",
+    "failed": "plan_rejected",
+    "declined": "plan_rejected",
+    "stale": "plan_rejected",
+    "expired": "plan_rejected",
+    "discarded": "discarded",
+}
+_UNDER_WAY = "get_plan with plan_id {plan_id} tells how it went; do not ask for it again."
 
 
 def status_of(record: PlanRecord, now: str) -> Status:
@@ -31,9 +44,7 @@ def status_of(record: PlanRecord, now: str) -> Status:
         return "plan_rejected"
     if record.state == "open":
         return "confirmation_required" if record.plan.level == "plan" else "awaiting_approval"
-    if record.state in ("declined", "stale", "expired"):
-        return "plan_rejected"
-    return record.state  # type: ignore[return-value]  # approved, applied, discarded
+    return _STATUS[record.state]
 
 
 def side_shape(side: Side) -> SideShape:
@@ -41,26 +52,19 @@ def side_shape(side: Side) -> SideShape:
     return SideShape(**side.as_json())
 
 
-def _shape(change: Change, outcome: str) -> ChangeShape:
+def _shape(change: Change, outcome: str, detail: str) -> ChangeShape:
     return ChangeShape(
         number=change.number,
         direction=change.direction,
         before=side_shape(change.before),
         after=side_shape(change.after),
         outcome=outcome,
-        detail=change.detail,
+        detail=detail,
     )
 
 
-def _shapes(draft: Draft, outcome: str, most: int) -> list[ChangeShape]:
-    """The first changes of a draft: what is to be told before what was left alone."""
-    pairs = [(change, outcome) for change in draft.changes[:most]]
-    pairs += [(change, "unchanged") for change in draft.unchanged[: most - len(pairs)]]
-    return [_shape(change, said) for change, said in pairs]
-
-
-def _counts(draft: Draft, outcome: str) -> CountsShape:
-    return CountsShape(**{outcome: len(draft.changes), "unchanged": len(draft.unchanged)})
+def _unchanged(draft: Draft, most: int) -> list[ChangeShape]:
+    return [_shape(change, "unchanged", change.detail) for change in draft.unchanged[:most]]
 
 
 @dataclass(frozen=True)
@@ -89,16 +93,15 @@ class Results:
         """
         plan = record.plan
         told = status or status_of(record, now)
-        settled = (
-            "not_applied" if record.expired(now) else _OUTCOME.get(record.state, "not_applied")
-        )
+        most = _ALL if every else SHOWN_CHANGES
+        changes = [_shape(*each) for each in outcomes.of_changes(record, now)[:most]]
         return ChangeResult(
             status=told,
             message=" ".join(s for s in (note, self._message(record, told, now)) if s),
             plan_id=plan.plan_id,
             action=plan.action,
-            changes=_shapes(plan.draft, settled, _ALL if every else SHOWN_CHANGES),
-            counts=_counts(plan.draft, settled),
+            changes=changes + _unchanged(plan.draft, most - len(changes)),
+            counts=CountsShape(**outcomes.counted(record, now)),
             warnings=list(plan.draft.warnings),
             guard=GuardShape(
                 required=plan.level,
@@ -116,7 +119,7 @@ class Results:
             message="Nothing to do: all of it is so already. No plan was made.",
             plan_id="",
             action=action,
-            changes=_shapes(draft, "unchanged", SHOWN_CHANGES),
+            changes=_unchanged(draft, SHOWN_CHANGES),
             counts=CountsShape(unchanged=len(draft.unchanged)),
             warnings=list(draft.warnings),
             guard=GuardShape(why="nothing would change"),
@@ -140,7 +143,7 @@ class Results:
         )
 
     def _approve(self, record: PlanRecord, status: Status) -> ApproveShape:
-        waits = record.state in ("open", "approved") and status != "plan_rejected"
+        waits = record.state in WAITING and status != "plan_rejected"
         if not waits:
             return ApproveShape()
         expires = record.plan.expires_at
@@ -168,14 +171,13 @@ class Results:
             )
         if status == "approved":
             return (
-                f"Approved, not applied yet: call apply_plan with plan_id {plan.plan_id} to {what}."
+                f"Approved, not applied yet: this process has no key for {plan.platform}. A server that "
+                f"has one applies it; there, apply_plan with plan_id {plan.plan_id} does at once, to {what}."
             )
         if status == "applied":
-            return f"Done and read back: {what}.{more} {_passed(record)} " + (
-                f"It was undone since, by plan {record.undone_by}."
-                if record.undone_by
-                else f"undo_plan with plan_id {plan.plan_id} reverses it."
-            )
+            return f"{_done(record)}: {what}.{more} {_passed(record)} {_reversed(record)}"
+        if status in ("applying", "partly_applied", "unknown"):
+            return f"{_halfway(record, status, what, now)}{more}"
         if status == "not_confirmed":
             again = "Do not ask again unless the user does." if record.state == "declined" else ""
             return f"Nothing was changed: not confirmed to {what}. {again}".rstrip()
@@ -197,7 +199,58 @@ def _passed(record: PlanRecord) -> str:
     return f"Approved by {record.closed_by}{through}."
 
 
+def _done(record: PlanRecord) -> str:
+    if any(step.detail.startswith("not read back") for step in record.steps):
+        return "Done, by the platform's own word; it cannot be read back there"
+    return "Done and read back"
+
+
+def _reversed(record: PlanRecord) -> str:
+    if record.undone_by:
+        return f"It was undone since, by plan {record.undone_by}."
+    if record.plan.draft.one_way:
+        return f"It cannot be reversed from here: {record.plan.platform} has no way back."
+    return f"undo_plan with plan_id {record.plan_id} reverses it."
+
+
+def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
+    """What is said of a plan that is, or ended, between nothing and all."""
+    counts = outcomes.counted(record, now)
+    of_all = f"of {len(record.plan.draft.changes)} numbers"
+    if status == "applying":
+        done = f"{counts['applied']} {of_all} are done"
+        return f"Under way, to {what}: {done}. {_UNDER_WAY.format(plan_id=record.plan_id)}"
+    problems = _problems(record, now)
+    if status == "partly_applied":
+        return (
+            f"Done in part, to {what}: {counts['applied']} {of_all} are applied, "
+            f"{counts['not_applied']} are not. {problems} To finish it ask for the same again (what is "
+            f"done stays as it is). {_reversed(record)}"
+        )
+    said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} the answer was lost. {problems} "
+    settled_from = outcomes.settled_from(record)
+    if not settled_from:
+        return f"{said}It cannot be read: `cordboard plans settle {record.plan_id}` records what a person finds."
+    return (
+        f"{said}They are held, nothing is sent again; after {settled_from} they are read and settled. "
+        f"{_UNDER_WAY.format(plan_id=record.plan_id)}"
+    )
+
+
+def _problems(record: PlanRecord, now: str) -> str:
+    """The first numbers that are not as planned, each with why."""
+    wrong = [
+        told for told in outcomes.of_changes(record, now) if told[1] in ("unknown", "not_applied")
+    ]
+    said = [f"{change.number}: {shown(detail, 400)}." for change, _, detail in wrong[:_TOLD]]
+    if len(wrong) > _TOLD:
+        said.append(f"{len(wrong) - _TOLD} more stand in changes.")
+    return " ".join(said)
+
+
 def _why_rejected(record: PlanRecord, now: str) -> str:
+    if record.state == "failed":
+        return f"was refused by the platform. {_problems(record, now)}"
     if record.expired(now) or record.state == "expired":
         return f"expired at {record.plan.expires_at}. Ask again for a new plan."
     if record.state == "declined":

@@ -27,7 +27,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def with_app(work: Callable[[App], Awaitable[T]]) -> T:
-    """Run `work` on an app wired from this process's settings, and close its store.
+    """Run `work` on an app wired from this process's settings.
 
     Raises: CordboardError; `guarded` turns it into a line and an exit code.
     """
@@ -35,10 +35,8 @@ def with_app(work: Callable[[App], Awaitable[T]]) -> T:
     app = build(load())
 
     async def run() -> T:
-        try:
+        async with app.running():
             return await work(app)
-        finally:
-            await app.store.close()
 
     return anyio.run(run)
 

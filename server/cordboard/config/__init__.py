@@ -9,13 +9,15 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cordboard.config.platforms import PlatformSettings, gather
 from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
+_TIMES = ("ask_seconds", "plan_seconds", "approval_seconds")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -37,6 +39,7 @@ class Settings:
     ask_seconds: float = 50.0
     plan_seconds: float = 1800.0
     approval_seconds: float = 86400.0
+    platforms: PlatformSettings = field(default_factory=PlatformSettings)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -56,7 +59,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         principal=_user(),
         read_only=_flag(environ, "CORDBOARD_READ_ONLY", default=file.get("read_only", False)),
         ignore_arguments=tuple(file.get("ignore_arguments", ())),
-        **{name: value for name, value in file.items() if name.endswith("_seconds")},
+        platforms=gather(environ, file),
+        **{name: value for name, value in file.items() if name in _TIMES},
     )
 
 

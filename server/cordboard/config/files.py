@@ -12,13 +12,52 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cordboard.binding import Platform, Provider
+from cordboard.binding import Direction, Platform, Provider
 from cordboard.errors import ConfigError
 from cordboard.plan import Level
 from cordboard.policy import LEVELS, PRESETS, Policy, Rule
 from cordboard.request import Action
 
 _YEAR = 366 * 86400
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Bland(_Table):
+    api_key: str = ""
+    base_url: str = ""
+
+
+class _Synthflow(_Table):
+    api_key: str = ""
+    region: str = ""
+    workspace: str = ""
+    base_url: str = ""
+
+
+class _DeclaredAgent(_Table):
+    id: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: str = ""
+    direction: Direction = "inbound"
+
+
+class _DeclaredNumber(_Table):
+    number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
+    provider: Provider | Literal[""] = ""
+    label: str = ""
+    purpose: Literal["", "TEST", "PRODUCTION"] = ""
+    tags: list[str] = Field(default_factory=list[str])
+
+
+class _Unleashx(_Table):
+    token: str = ""
+    contract: Literal["agent", "global"] = "agent"
+    header: Literal["token", "api_access_token"] = "token"
+    base_url: str = ""
+    agents: list[_DeclaredAgent] = Field(default_factory=list[_DeclaredAgent])
+    numbers: list[_DeclaredNumber] = Field(default_factory=list[_DeclaredNumber])
 
 
 class ConfigFile(BaseModel):
@@ -33,6 +72,11 @@ class ConfigFile(BaseModel):
     ask_seconds: float = Field(default=50.0, gt=0, le=600)
     plan_seconds: float = Field(default=1800.0, gt=0, le=_YEAR)
     approval_seconds: float = Field(default=86400.0, gt=0, le=_YEAR)
+    request_seconds: float = Field(default=15.0, gt=0, le=600)
+    quiet_seconds: float = Field(default=0.0, ge=0, le=3600)
+    bland: _Bland | None = None
+    synthflow: _Synthflow | None = None
+    unleashx: _Unleashx | None = None
 
 
 def _as_list(value: Any) -> Any:

@@ -29,10 +29,11 @@ from mcp_types import (
 )
 from mcp_types import Tool as WireTool
 
+from cordboard import progress
 from cordboard.app import App
 from cordboard.errors import CordboardError, InvalidArguments, ReadOnly
 from cordboard.guard import Question
-from cordboard.mcp_server import asking, reading
+from cordboard.mcp_server import asking, reading, telling
 from cordboard.mcp_server.schema import input_schema, output_schema
 from cordboard.mcp_server.stdio import NotedLines
 from cordboard.mcp_server.strict import read_arguments
@@ -66,7 +67,7 @@ class CordboardServer(MCPServer[Any]):
             version=version("cordboard"),
             request_state_security=security,
             subscriptions=False,
-            lifespan=_open_store,
+            lifespan=_run_app,
             log_level="WARNING",
         )
         self.app = app
@@ -88,7 +89,8 @@ class CordboardServer(MCPServer[Any]):
         try:
             tool = self._named(name)
             given = read_arguments(tool.input, name, arguments, self.app.settings.ignore_arguments)
-            answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
+            with progress.heard_by(telling.listener(context)):
+                answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
         except CordboardError as exc:
             return _failed(self._commands(str(exc)), exc.code)
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
@@ -147,13 +149,12 @@ class CordboardServer(MCPServer[Any]):
 
 
 @asynccontextmanager
-async def _open_store(server: MCPServer[Any]) -> AsyncIterator[None]:
-    """The store is opened at first use and closed with the connection it was used over."""
-    try:
+async def _run_app(server: MCPServer[Any]) -> AsyncIterator[None]:
+    """The app runs as long as a connection does; the store is opened at first use."""
+    if not isinstance(server, CordboardServer):
+        raise TypeError("the lifespan of a CordboardServer")
+    async with server.app.running():
         yield None
-    finally:
-        if isinstance(server, CordboardServer):
-            await server.app.store.close()
 
 
 def _wire(tool: AnyTool) -> WireTool:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cordboard.service.approving import Approvals
-from cordboard.service.changing import Caller, Changes, Times
+from cordboard.service.changing import Changes
 from cordboard.service.looking import Lookups
+from cordboard.service.planning import Caller, Planner, Times
 from cordboard.service.routing import Routes
 
-__all__ = ["Approvals", "BindingService", "Caller", "Changes", "Lookups", "Routes", "Times"]
+__all__ = [
+    "Approvals",
+    "BindingService",
+    "Caller",
+    "Changes",
+    "Lookups",
+    "Planner",
+    "Routes",
+    "Times",
+]
 
 
 @dataclass(frozen=True)

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from cordboard import binding_rules, journal
 from cordboard.answers import ChangeResult, Status
-from cordboard.clock import Clock, later, stamp
-from cordboard.display import shown
-from cordboard.engine import Engine, spent
-from cordboard.errors import AgentNotFound, Frozen, NotSupported, PlanNotFound, ReadOnly
-from cordboard.guard import Answer, Asker, Guard, NobodyToAsk, Question, Verdict
+from cordboard.clock import Clock, stamp
+from cordboard.engine import Engine
+from cordboard.errors import PlanNotFound
+from cordboard.guard import Answer, Clearance, Guard, Question, Verdict
 from cordboard.journal import Event
-from cordboard.plan import Draft, Plan
-from cordboard.platforms import Platform
-from cordboard.request import Asked, Look, Restore
+from cordboard.request import Asked, Restore
 from cordboard.results import Results
+from cordboard.service.planning import Caller, Planner
 from cordboard.stores import Store, Transaction, plans
 from cordboard.stores.plans import PlanRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, for which account, and how a person can be asked through their client.
-
-    `answer`: a verdict that came with this call, to a question this server asked before.
-    """
-
-    account: str
-    principal: str
-    asker: Asker = field(default_factory=NobodyToAsk)
-    answer: Answer | None = None
-
-
-@dataclass(frozen=True)
-class Times:
-    """How long a plan stands, in seconds: at level plan or client, and where a person approves."""
-
-    plan: float = 30 * 60
-    person: float = 24 * 3600
 
 
 class Changes:
@@ -49,16 +24,14 @@ class Changes:
     def __init__(
         self,
         store: Store,
-        platforms: Mapping[str, Platform],
+        planner: Planner,
         guard: Guard,
         engine: Engine,
         results: Results,
         clock: Clock,
-        times: Times,
-        read_only: bool,
     ) -> None:
-        self._store, self._platforms, self._guard, self._engine = store, platforms, guard, engine
-        self._results, self._clock, self._times, self._read_only = results, clock, times, read_only
+        self._store, self._planner, self._guard, self._engine = store, planner, guard, engine
+        self._results, self._clock = results, clock
 
     async def change(self, caller: Caller, asked: Asked, reason: str) -> ChangeResult | Question:
         """Plan a change and take it as far as the guard lets this call go.
@@ -67,35 +40,30 @@ class Changes:
         """
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
-        self._writable()
+        self._planner.writable()
         binding_rules.one_platform(asked)
-        platform = await self._ready(caller, asked.agent)
-        seen = await platform.observe(caller.account, Look.at(asked))
-        draft = binding_rules.draw_up(asked, seen)
+        await self._planner.ready(caller.account, asked)
+        draft = binding_rules.draw_up(asked, await self._planner.observed(caller.account, asked))
+        self._planner.supported(draft)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
-        record = await self._plan(caller, asked, draft, reason)
-        return await self._go_on(caller, record)
+        return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
 
     async def undo(self, caller: Caller, plan_id: str, reason: str) -> ChangeResult | Question:
-        """Plan the reverse of an applied plan, whole or not at all."""
+        """Plan the reverse of what a plan did, whole or not at all."""
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
         record, versions = await self._store.read(
             lambda tx: _with_versions(tx, caller.account, plan_id)
         )
         original = record.plan.asked
-        platform = await self._ready(caller, original.agent)
-        refused = _not_undoable(record, stamp(self._clock()))
         asked = Asked("undo", original.agent, from_agent=original.from_agent, undoes=plan_id)
+        await self._planner.ready(caller.account, asked)
+        refused = _not_undoable(record, stamp(self._clock()))
         draft = None
         if not refused:
-            restore = tuple(
-                Restore(c.number, c.after, c.before, version)
-                for c, version in zip(record.plan.draft.changes, versions, strict=True)
-            )
-            asked = replace(asked, restore=restore)
-            seen = await platform.observe(caller.account, Look.at(asked))
+            asked = replace(asked, restore=_restores(record, versions))
+            seen = await self._planner.observed(caller.account, asked)
             draft, against = binding_rules.restore(asked, seen)
             refused = "; ".join(against)
         if draft is None or refused:
@@ -104,39 +72,46 @@ class Changes:
                 "shows how it stands; plan what is wanted from there."
             )
             return self._results.bare("plan_rejected", text, plan_id=plan_id, action="undo")
-        return await self._go_on(caller, await self._plan(caller, asked, draft, reason))
+        self._planner.supported(draft)
+        return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
 
     async def apply(self, caller: Caller, plan_id: str) -> ChangeResult | Question:
         """Apply a plan at level `plan`; at a higher level go on to whoever must approve."""
         if caller.answer is not None:
             return await self._settle(caller, caller.answer)
-        self._writable()
-        record = await self.find(caller.account, plan_id)
-        if record.state == "applied":
-            return self._result(record)
+        self._planner.writable()
+        record = await self._engine.caught_up(await self.find(caller.account, plan_id))
         if record.state == "discarded":
             return self._result(record, status="plan_rejected")
-        if record.state not in ("open", "approved") or record.expired(stamp(self._clock())):
-            return self._result(record)
-        if record.plan.level == "plan":
-            clearance = self._guard.by_second_call(record, caller.principal)
+        if record.state not in plans.WAITING or record.expired(stamp(self._clock())):
+            return self._result(await self._engine.joined(record))
+        clearance = await self._clearance(caller, record)
+        if clearance is not None:
             return self._result(await self._engine.apply(clearance))
-        await self._ready(caller, record.plan.asked.agent)
+        await self._planner.not_frozen(caller.account)
         self._guard.same_requester(record, caller.principal)
         return await self._go_on(caller, await self._engine.recheck(record))
 
+    async def _clearance(self, caller: Caller, record: PlanRecord) -> Clearance | None:
+        """What this call may be applied on: the second call itself, or an approval kept for it."""
+        if record.state == "approved":
+            return await self._engine.stored_clearance(record)
+        if record.plan.level != "plan":
+            return None
+        return self._guard.by_second_call(record, caller.principal)
+
     async def get(self, caller: Caller, plan_id: str, *, every: bool = False) -> ChangeResult:
         """What became of a plan."""
-        record = await self.find(caller.account, plan_id)
+        record = await self._engine.caught_up(await self.find(caller.account, plan_id))
         return self._results.of(record, stamp(self._clock()), every=every)
 
     async def discard(self, caller: Caller, plan_id: str) -> ChangeResult:
         """Drop a plan that was not applied; of an applied one, its result."""
-        self._writable()
+        self._planner.writable()
 
         def work(tx: Transaction) -> PlanRecord:
             record = _found(tx, caller.account, plan_id)
-            if record.state not in ("open", "approved"):
+            if record.state not in plans.WAITING:
                 return record
             return plans.close(tx, record, "discarded", stamp(self._clock()), caller.principal)
 
@@ -144,7 +119,7 @@ class Changes:
 
     async def freeze(self, caller: Caller, reason: str) -> ChangeResult:
         """Stop every change of the account until an approver lifts it."""
-        self._writable()
+        self._planner.writable()
         now = stamp(self._clock())
 
         def work(tx: Transaction) -> tuple[str, str]:
@@ -175,56 +150,6 @@ class Changes:
     ) -> ChangeResult:
         return self._results.of(record, stamp(self._clock()), status=status, note=note)
 
-    def _writable(self) -> None:
-        if self._read_only:
-            raise ReadOnly("This Cordboard is read-only.")
-
-    async def _ready(self, caller: Caller, agent: str) -> Platform:
-        """The agent's platform, once it is clear that changes are possible at all."""
-        self._writable()
-        name = agent.partition(":")[0]
-        platform = self._platforms.get(name)
-        if platform is None:
-            known = ", ".join(self._platforms)
-            raise AgentNotFound(
-                f"{agent}: the platform {name} is not configured here (there is {known})."
-            )
-        if not platform.abilities.attach:
-            raise NotSupported(f"The platform {name} cannot attach numbers.")
-        state = await self._store.glance(lambda tx: tx.one("account_get", account=caller.account))
-        if state is not None and state["frozen_at"]:
-            why = f' ("{shown(state["frozen_reason"])}")' if state["frozen_reason"] else ""
-            raise Frozen(
-                f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}{why}."
-            )
-        return platform
-
-    async def _plan(self, caller: Caller, asked: Asked, draft: Draft, reason: str) -> PlanRecord:
-        def work(tx: Transaction) -> PlanRecord:
-            now = self._clock()
-            hour = spent(tx, caller.account, caller.principal, later(now, -3600))
-            platform = asked.agent.partition(":")[0]
-            need = self._guard.level(asked.action, platform, draft, hour, caller.asker.can_ask)
-            if need.level == "frozen":
-                raise Frozen(f"Policy freezes this change ({need.why}).", "Ask the operator.")
-            seconds = self._times.person if need.level == "person" else self._times.plan
-            plan = Plan(
-                plan_id=f"plan_{secrets.token_hex(12)}",
-                account=caller.account,
-                principal=caller.principal,
-                asked=asked,
-                draft=draft,
-                level=need.level,
-                why=need.why,
-                policy_hash=self._guard.policy.digest,
-                four_eyes=self._guard.policy.four_eyes,
-                created_at=stamp(now),
-                expires_at=later(now, seconds),
-            )
-            return plans.save(tx, plan, reason)
-
-        return await self._store.write(work)
-
     async def _go_on(self, caller: Caller, record: PlanRecord) -> ChangeResult | Question:
         """As far as this call can go: ask at `client` where the client can, else say what is missing."""
         if record.state != "open" or record.plan.level != "client" or not caller.asker.can_ask:
@@ -240,12 +165,12 @@ class Changes:
 
     async def _settle(self, caller: Caller, answer: Answer) -> ChangeResult:
         """What an answer does to the plan it was given for, never to a newer one."""
-        self._writable()
-        record = await self.find(caller.account, answer.plan_id)
+        self._planner.writable()
+        record = await self._engine.caught_up(await self.find(caller.account, answer.plan_id))
         self._guard.same_requester(record, caller.principal)
         if record.state != "open" or record.expired(stamp(self._clock())):
             told: Status | None = "plan_rejected" if record.state == "discarded" else None
-            return self._result(record, status=told)
+            return self._result(await self._engine.joined(record), status=told)
         if answer.verdict is Verdict.APPROVED:
             clearance = self._guard.by_answer(record, answer, caller.principal)
             return self._result(await self._engine.apply(clearance))
@@ -281,9 +206,20 @@ def _with_versions(tx: Transaction, account: str, plan_id: str) -> tuple[PlanRec
     return record, plans.versions_left(tx, record)
 
 
+def _restores(record: PlanRecord, versions: list[int]) -> tuple[Restore, ...]:
+    """What an undo brings back: every change, or of a plan done in part those that were."""
+    changes = zip(record.plan.draft.changes, versions, strict=True)
+    whole = not record.steps
+    return tuple(
+        Restore(change.number, change.after, change.before, version)
+        for position, (change, version) in enumerate(changes)
+        if whole or record.steps[position].state == "applied"
+    )
+
+
 def _not_undoable(record: PlanRecord, now: str) -> str:
     if record.expired(now):
         return "it was not applied (it is expired)"
-    if record.state != "applied":
+    if record.state not in ("applied", "partly_applied"):
         return f"it was not applied (it is {record.state})"
     return f"it was already undone by {record.undone_by}" if record.undone_by else ""

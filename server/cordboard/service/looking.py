@@ -23,7 +23,9 @@ from cordboard.clock import Clock, stamp
 from cordboard.cursors import Cursors
 from cordboard.errors import (
     AgentNotFound,
+    CordboardError,
     InvalidNumberFormat,
+    NotSupported,
     PathwayNotFound,
     PlatformError,
 )
@@ -123,14 +125,15 @@ class Lookups:
         for name in self._named(platform, incomplete):
             try:
                 info = await self._platforms[name].pathway(account, pathway_id)
-            except PlatformError as exc:
-                incomplete.append(IncompleteShape(platform=name, why=exc.what))
+            except (PlatformError, NotSupported) as exc:
+                incomplete.append(IncompleteShape(platform=name, why=why_missing(exc)))
                 continue
             if info is not None:
                 found.append(pathway_shape(info))
         if not found and not incomplete:
             raise PathwayNotFound(f'Pathway "{pathway_id}" does not exist.')
-        message = listing_message(len(found), "pathway", "")
+        down = [part.platform for part in incomplete]
+        message = listing_message(len(found), "pathway", "", down)
         return PathwayList(pathways=found, next_cursor="", incomplete=incomplete, message=message)
 
     async def agent(self, account: str, agent: str) -> AgentEntry:
@@ -172,7 +175,7 @@ class Lookups:
         """What a listing says in words; an account with nothing in it is told how to fill it."""
         if not count and not incomplete and await is_empty(self._platforms, account):
             return EMPTY
-        return listing_message(count, noun, after)
+        return listing_message(count, noun, after, [part.platform for part in incomplete])
 
     async def _gather(
         self,
@@ -191,8 +194,8 @@ class Lookups:
         for place, name in enumerate(names):
             try:
                 page = await fetch(self._platforms[name], key, limit - len(items))
-            except PlatformError as exc:
-                incomplete.append(IncompleteShape(platform=name, why=exc.what))
+            except (PlatformError, NotSupported) as exc:
+                incomplete.append(IncompleteShape(platform=name, why=why_missing(exc)))
                 key = ""
                 continue
             items += page.items
@@ -218,9 +221,14 @@ async def is_empty(platforms: Mapping[str, Platform], account: str) -> bool:
             some = await platform.numbers(account, NumberFilter(), "", 1)
             if some.items or (await platform.agents(account, "", "", 1)).items:
                 return False
-    except PlatformError:
+    except (PlatformError, NotSupported):
         return False
     return True
+
+
+def why_missing(exc: CordboardError) -> str:
+    """Why a platform's part of an answer is missing: the code of the error, and its words."""
+    return f"{exc.code}: {exc.what}"
 
 
 def shaped(number: str) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
 
 from cordboard import number as numbers
 from cordboard.answers import NumberRoute, RouteShape
-from cordboard.binding import OwnedNumber
+from cordboard.binding import Agent, OwnedNumber
 from cordboard.clock import Clock, stamp
 from cordboard.display import shown
-from cordboard.errors import NumberNotFound, PlatformError, RequestError
+from cordboard.errors import NotSupported, NumberNotFound, PlatformError, RequestError
 from cordboard.platforms import Platform
 from cordboard.service.looking import bad_format, is_empty, shaped
 from cordboard.service.shapes import EMPTY, route_message, route_shape
-from cordboard.stores import Store
+from cordboard.stores import Row, Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one platform told of a number. `blind`: it has it, and does not tell who holds it."""
+
+    owned: OwnedNumber | None = None
+    agents: Mapping[str, Agent | None] = field(default_factory=dict[str, Agent | None])
+    down: PlatformError | None = None
+    blind: bool = False
 
 
 class Routes:
@@ -23,29 +36,39 @@ class Routes:
         self._store, self._platforms, self._clock = store, platforms, clock
 
     async def get_number_route(self, account: str, number: str) -> NumberRoute:
-        """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound."""
+        """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound, PlatformError."""
         shaped(number)
-        found: list[OwnedNumber] = []
-        down: list[PlatformError] = []
-        notes: list[str] = []
-        for name, platform in self._platforms.items():
-            try:
-                owned = await platform.number(account, number)
-            except PlatformError as exc:
-                notes.append(f"{name} did not answer: {exc.what}")
-                down.append(exc)
-                continue
-            if owned is not None:
-                found.append(owned)
-        if not found:
+        seen = dict.fromkeys(self._platforms, _Seen())
+        if len(seen) == 1:
+            seen = {name: await self._look(name, account, number) for name in seen}
+        else:
+            async with anyio.create_task_group() as group:
+                for name in self._platforms:
+                    group.start_soon(self._keep, seen, name, account, number)
+        if not any(part.owned for part in seen.values()):
+            down = [part.down for part in seen.values() if part.down]
             raise down[0] if down else await self._not_found(account, number)
-        return await self._route(account, number, found, notes)
+        return await self._route(account, number, seen)
+
+    async def _keep(self, seen: dict[str, _Seen], name: str, account: str, number: str) -> None:
+        seen[name] = await self._look(name, account, number)
+
+    async def _look(self, name: str, account: str, number: str) -> _Seen:
+        """What one platform says of the number, and of the agents that hold it there."""
+        platform = self._platforms[name]
+        try:
+            owned = await platform.number(account, number)
+            bound = owned.bindings if owned else ()
+            agents = {b.agent: await platform.agent(account, b.agent) for b in bound}
+        except PlatformError as exc:
+            return _Seen(down=exc)
+        return _Seen(owned, agents, blind=owned is not None and not platform.abilities.read_back)
 
     async def _not_found(self, account: str, number: str) -> RequestError:
         verdict = numbers.check(number)
         if not verdict.ok:
             return bad_format(verdict)
-        near = [n for p in self._platforms.values() for n in await p.nearest(account, number)]
+        near = [n for p in self._platforms.values() for n in await _nearest(p, account, number)]
         said = f"{number} does not belong to this account."
         if near:
             said += f" Nearest owned: {', '.join(near)}; ask the user which is meant."
@@ -53,25 +76,23 @@ class Routes:
             said += f" {EMPTY}" if await is_empty(self._platforms, account) else ""
         return NumberNotFound(said)
 
-    async def _route(
-        self, account: str, number: str, found: list[OwnedNumber], notes: list[str]
-    ) -> NumberRoute:
-        inbound: list[RouteShape] = []
-        outbound: list[RouteShape] = []
-        for owned in found:
-            for binding in owned.bindings:
-                agent = await self._platforms[owned.platform].agent(account, binding.agent)
-                shape = route_shape(binding, agent)
-                (inbound if binding.direction == "inbound" else outbound).append(shape)
-        if len(inbound) > 1:
-            held = " and ".join(r.agent for r in inbound)
-            notes.append(
-                f"Two platforms hold an inbound binding ({held}): the carrier decides which answers."
-            )
+    async def _route(self, account: str, number: str, seen: Mapping[str, _Seen]) -> NumberRoute:
+        found = [part.owned for part in seen.values() if part.owned]
+        shapes = [
+            (binding.direction, route_shape(binding, part.agents.get(binding.agent)))
+            for part in seen.values()
+            for binding in (part.owned.bindings if part.owned else ())
+        ]
+        inbound = [shape for direction, shape in shapes if direction == "inbound"]
+        outbound = [shape for direction, shape in shapes if direction == "outbound"]
         now = stamp(self._clock())
-        rows = await self._store.glance(
-            lambda tx: tx.all("plans_open_on_number", account=account, number=number, now=now)
+        rows, holds = await self._store.glance(
+            lambda tx: (
+                tx.all("plans_open_on_number", account=account, number=number, now=now),
+                tx.all("holds_on", account=account, number=number),
+            )
         )
+        unseen = [name for name, part in seen.items() if part.down or part.blind]
         first = found[0]
         return NumberRoute(
             number=number,
@@ -81,6 +102,36 @@ class Routes:
             label=shown(first.label),
             purpose=first.purpose,
             open_plans=[row["plan_id"] for row in rows],
-            notes=notes,
-            message=route_message(number, inbound, outbound, len(rows)),
+            notes=_notes(seen, inbound, holds),
+            message=route_message(number, inbound, outbound, len(rows), unseen),
         )
+
+
+def _notes(
+    seen: Mapping[str, _Seen], inbound: Sequence[RouteShape], holds: Sequence[Row]
+) -> list[str]:
+    """What a reader must know beside the bindings."""
+    notes = [f"{name} did not answer: {part.down.what}" for name, part in seen.items() if part.down]
+    notes += [
+        f"{name} does not tell which agent holds a number there."
+        for name, p in seen.items()
+        if p.blind
+    ]
+    if len(inbound) > 1:
+        held = " and ".join(shape.agent for shape in inbound)
+        notes.append(
+            f"Two platforms hold an inbound binding ({held}): the carrier decides which answers."
+        )
+    notes += [
+        f"At {row['platform']} it is held by plan {row['plan_id']}, which is not settled yet: get_plan tells."
+        for row in holds
+    ]
+    return notes
+
+
+async def _nearest(platform: Platform, account: str, number: str) -> list[str]:
+    """Owned numbers that look alike; none from a platform that does not answer."""
+    try:
+        return await platform.nearest(account, number)
+    except (PlatformError, NotSupported):
+        return []

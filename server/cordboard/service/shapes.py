@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from cordboard.answers import (
@@ -86,11 +87,17 @@ def route_shape(binding: Binding, agent: Agent | None) -> RouteShape:
 
 
 def route_message(
-    number: str, inbound: list[RouteShape], outbound: list[RouteShape], open_plans: int
+    number: str,
+    inbound: list[RouteShape],
+    outbound: list[RouteShape],
+    open_plans: int,
+    unseen: Sequence[str] = (),
 ) -> str:
-    """One or two sentences: who answers, who calls, what is still open."""
+    """One or two sentences: who answers, who calls, what could not be seen, what is still open."""
     answers = " and ".join(r.agent for r in inbound)
     said = f"{answers} answers {number} now." if inbound else f"Nobody answers {number} now."
+    if unseen:
+        said += f" That is without {' and '.join(unseen)}, which could not be read; see notes."
     if outbound:
         said += f" It serves outbound calls of {', '.join(r.agent for r in outbound)}."
     if open_plans:
@@ -98,9 +105,11 @@ def route_message(
     return said
 
 
-def listing_message(count: int, noun: str, after: str) -> str:
-    """What a listing says in words: how many, and whether there are more."""
+def listing_message(count: int, noun: str, after: str, missing: Sequence[str] = ()) -> str:
+    """What a listing says in words: how many, whether there are more, and what is missing."""
     said = f"{count} {noun}{'' if count == 1 else 's'}."
+    if missing:
+        said += f" Not complete: {', '.join(missing)} could not be listed; see incomplete."
     if after:
         said += " There are more: call again with next_cursor as cursor and the same arguments."
     return said

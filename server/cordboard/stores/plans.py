@@ -12,9 +12,17 @@ from cordboard.canonical import digest
 from cordboard.errors import StoreUnavailable
 from cordboard.journal import Event
 from cordboard.plan import Change, Plan, load, request_key
-from cordboard.stores import Row, Transaction
+from cordboard.stores import Row, Transaction, operations
+from cordboard.stores.operations import Step
 
-State = Literal["open", "approved", "applied", "declined", "stale", "expired", "discarded"]
+State = Literal[
+    "open", "approved", "applying", "applied", "partly_applied", "unknown", "failed", "declined",
+    "stale", "expired", "discarded",
+]  # fmt: skip
+"""`failed`: cleared and begun at a platform, and none of it is in effect."""
+WAITING: tuple[State, ...] = ("open", "approved")
+UNDER_WAY: tuple[State, ...] = ("applying", "unknown")
+_BEGUN: tuple[State, ...] = (*UNDER_WAY, "applied", "partly_applied", "failed")
 NEWEST = 1 << 62
 """Above every ordinal: where a listing of plans, newest first, begins."""
 
@@ -24,6 +32,7 @@ class PlanRecord:
     """A stored plan and what became of it. `reason` is the requester's, newest, unquoted.
 
     `hash` is that of the body as it is now; not `intact`: it is not the one it was saved with.
+    `steps`: how far each change is, once begun at a platform without transactions.
     """
 
     plan: Plan
@@ -38,6 +47,7 @@ class PlanRecord:
     used: str = ""
     undoes: str = ""
     undone_by: str = ""
+    steps: tuple[Step, ...] = ()
 
     @property
     def plan_id(self) -> str:
@@ -45,7 +55,7 @@ class PlanRecord:
 
     def expired(self, now: str) -> bool:
         """Whether it is still unsettled although its time is over."""
-        return self.state in ("open", "approved") and self.plan.expires_at <= now
+        return self.state in WAITING and self.plan.expires_at <= now
 
 
 def _record(row: Row) -> PlanRecord:
@@ -69,7 +79,22 @@ def _record(row: Row) -> PlanRecord:
 def find(tx: Transaction, account: str, plan_id: str) -> PlanRecord | None:
     """The plan of that id, or None."""
     row = tx.one("plan_get", account=account, plan_id=plan_id)
-    return None if row is None else _record(row)
+    if row is None:
+        return None
+    record = _record(row)
+    if record.state not in _BEGUN:
+        return record
+    return replace(record, steps=tuple(operations.steps(tx, account, plan_id)))
+
+
+def known(tx: Transaction, account: str, plan_id: str, now: str) -> PlanRecord:
+    """The plan, closed first if its time is over. Raises: StoreUnavailable where it is gone."""
+    record = find(tx, account, plan_id)
+    if record is None:
+        raise StoreUnavailable(f"Plan {plan_id} is no longer in the store.")
+    if not record.expired(now):
+        return record
+    return close(tx, record, "expired", now, "", f"it expired at {record.plan.expires_at}")
 
 
 def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
@@ -182,6 +207,40 @@ def close(
     return replace(record, state=state, closed_at=at, closed_by=by, closed_why=why, used=used)
 
 
+def approve(tx: Transaction, record: PlanRecord, event: Event, at: str) -> PlanRecord:
+    """Mark an open plan as approved, to be applied by a process that can."""
+    plan = record.plan
+    if tx.run("plan_approved", account=plan.account, plan_id=plan.plan_id):
+        journal.append(tx, plan.account, at, event)
+    return find_again(tx, record)
+
+
+def begin(
+    tx: Transaction, record: PlanRecord, at: str, by: str, used: str, event: Event
+) -> PlanRecord:
+    """Mark a cleared plan as under way at its platform, with a step for each change."""
+    plan = record.plan
+    key = {"account": plan.account, "plan_id": plan.plan_id}
+    if tx.run("plan_begin", **key, by=by, used=used) != 1:
+        return find_again(tx, record)
+    operations.add_steps(tx, plan.account, plan.plan_id, len(plan.draft.changes))
+    journal.append(tx, plan.account, at, event, Event("applying", by, plan.plan_id, record.hash))
+    return find_again(tx, record)
+
+
+def move_on(
+    tx: Transaction, record: PlanRecord, state: State, at: str, why: str, data: dict[str, object]
+) -> PlanRecord:
+    """Say how a plan under way stands, or ended; the same again is not journaled twice."""
+    plan = record.plan
+    key = {"account": plan.account, "plan_id": plan.plan_id}
+    if record.state == state or not tx.run("plan_move_on", **key, state=state, at=at, why=why):
+        return find_again(tx, record)
+    event = Event(state, record.closed_by, plan.plan_id, record.hash, data)
+    journal.append(tx, plan.account, at, event)
+    return find_again(tx, record)
+
+
 def mark_applied(tx: Transaction, record: PlanRecord, versions: Sequence[int]) -> None:
     """Keep each number's version as this plan left it: what its undo must find."""
     tx.many(
@@ -217,6 +276,11 @@ def waiting(
     """Plans neither settled nor expired, newest first."""
     rows = tx.all("plans_waiting", account=account, now=now, before=before, limit=limit)
     return [_record(row) for row in rows]
+
+
+def approved(tx: Transaction, account: str, now: str) -> list[PlanRecord]:
+    """Plans approved by a process that could not apply them, oldest first."""
+    return [_record(row) for row in tx.all("plans_approved", account=account, now=now)]
 
 
 def newest(

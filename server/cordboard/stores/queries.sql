@@ -277,3 +277,74 @@ WHERE account = :account AND principal = :principal AND at > :since;
 
 -- name: agent_count
 SELECT count(*) AS numbers FROM binding WHERE account = :account AND agent = :agent;
+
+-- name: plan_approved
+UPDATE plan SET state = 'approved' WHERE account = :account AND plan_id = :plan_id AND state = 'open';
+
+-- name: plan_begin
+UPDATE plan SET state = 'applying', closed_by = :by, used = :used
+WHERE account = :account AND plan_id = :plan_id AND state IN ('open', 'approved');
+
+-- name: plan_move_on
+UPDATE plan SET state = :state, closed_at = :at, closed_why = :why
+WHERE account = :account AND plan_id = :plan_id AND state IN ('applying', 'unknown');
+
+-- name: approval_unused
+SELECT * FROM approval
+WHERE account = :account AND plan_id = :plan_id AND used_at = '' AND expires_at > :now
+ORDER BY at DESC LIMIT 1;
+
+-- name: plans_approved
+SELECT * FROM plan WHERE account = :account AND state = 'approved' AND expires_at > :now
+ORDER BY ordinal LIMIT 20;
+
+-- name: operation_get
+SELECT plan_id, platform, fence, due_at, started_at FROM operation
+WHERE account = :account AND plan_id = :plan_id;
+
+-- name: operations_due
+SELECT plan_id, platform, fence, due_at, started_at FROM operation
+WHERE account = :account AND due_at <= :now ORDER BY due_at LIMIT 100;
+
+-- name: operation_add
+INSERT INTO operation (account, plan_id, platform, fence, due_at, started_at)
+VALUES (:account, :plan_id, :platform, :fence, :due_at, :at);
+
+-- name: operation_take
+UPDATE operation SET fence = fence + 1, due_at = :due_at
+WHERE account = :account AND plan_id = :plan_id AND fence = :fence;
+
+-- name: operation_keep
+UPDATE operation SET due_at = :due_at
+WHERE account = :account AND plan_id = :plan_id AND fence = :fence;
+
+-- name: operation_end
+DELETE FROM operation WHERE account = :account AND plan_id = :plan_id AND fence = :fence;
+
+-- name: hold_add
+INSERT INTO hold (account, platform, number, plan_id) VALUES (:account, :platform, :number, :plan_id);
+
+-- name: hold_get
+SELECT plan_id FROM hold WHERE account = :account AND platform = :platform AND number = :number;
+
+-- name: holds_on
+SELECT platform, plan_id FROM hold WHERE account = :account AND number = :number ORDER BY platform;
+
+-- name: hold_release
+DELETE FROM hold
+WHERE account = :account AND platform = :platform AND number = :number AND plan_id = :plan_id;
+
+-- name: holds_release
+DELETE FROM hold WHERE account = :account AND plan_id = :plan_id;
+
+-- name: step_add
+INSERT INTO step (account, plan_id, position, state) VALUES (:account, :plan_id, :position, 'ready');
+
+-- name: step_put
+UPDATE step SET state = :state, done = :done, back = :back, detail = :detail, settle_at = :settle_at,
+                bare_from = :bare_from
+WHERE account = :account AND plan_id = :plan_id AND position = :position;
+
+-- name: steps_of
+SELECT position, state, done, back, detail, settle_at, bare_from FROM step
+WHERE account = :account AND plan_id = :plan_id ORDER BY position;

@@ -14,7 +14,8 @@ from pathlib import Path
 from cordboard.errors import StoreUnavailable
 from cordboard.stores.sqlite.faults import LOCK_SECONDS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest of stores/schema/: each file brings a store from the version before it to its own."""
 _POLL_SECONDS = 0.005
 _JOURNAL_BYTES = 4 * 1024 * 1024
 
@@ -86,7 +87,7 @@ class StoreFile:
                 self._create()
         connection = _connect(self.path, busy_seconds)
         try:
-            if _is_empty(connection):  # new, or its maker died before its first commit
+            if _version(connection) < SCHEMA_VERSION:
                 with self.locked():
                     self._migrate(connection)
             self.known(connection)
@@ -123,16 +124,20 @@ class StoreFile:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring an empty file to the newest schema in one transaction."""
-        schema = (files("cordboard.stores") / "schema.sql").read_text("utf-8")
+        """Bring the file to the newest schema in one transaction: an end halfway leaves the old one."""
         _settle(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _is_empty(connection):
-                for statement in _statements(schema):
+            there = _version(connection)
+            for version in range(there + 1, SCHEMA_VERSION + 1):
+                script = files("cordboard.stores") / "schema" / f"{version}.sql"
+                for statement in _statements(script.read_text("utf-8")):
                     connection.execute(_dense(statement))
+            if there == 0:
                 connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
                 connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+            else:
+                connection.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -174,9 +179,20 @@ def _statements(script: str) -> Iterator[str]:
     return (s for s in (part.strip() for part in bare.split(";")) if s)
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether the file has no tables at all."""
-    return not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+def _version(connection: sqlite3.Connection) -> int:
+    """The schema of the file: 0 without any table (new, or its maker died before its first commit).
+
+    A file without our version table is another program's: SCHEMA_VERSION, so that nobody migrates it.
+    """
+    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return 0
+    ours = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+    ).fetchone()
+    if ours is None:
+        return SCHEMA_VERSION
+    newest = connection.execute("SELECT max(version) FROM schema_version").fetchone()[0]
+    return SCHEMA_VERSION if newest is None else int(newest)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -1,0 +1,152 @@
+"""The one choke point: `apply(clearance)`. Tools, undo, recovery, REST and the CLI all pass here.
+
+On a transactional platform everything is one store transaction. At a vendor it is step by step,
+each recorded before it is sent, and whatever a process leaves behind another one settles.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+
+from cordboard.clock import Clock, stamp
+from cordboard.engine.pace import Pace, Sleep
+from cordboard.engine.permission import Permission, approved, keep_approval, spent
+from cordboard.engine.remote import StepByStep
+from cordboard.engine.transactional import InOneTransaction
+from cordboard.engine.workers import Workers
+from cordboard.errors import CordboardError
+from cordboard.guard import Clearance, Guard
+from cordboard.platforms import Platform, RemotePlatform, TransactionalPlatform
+from cordboard.stores import Store, Transaction, operations, plans
+from cordboard.stores.plans import PlanRecord
+
+__all__ = ["Engine", "Pace", "spent"]
+
+logger = logging.getLogger("cordboard")
+_LOOK_SECONDS = 0.5
+
+
+class Engine:
+    """Applies cleared plans. Safe to call twice: a plan once begun answers its record again."""
+
+    def __init__(
+        self,
+        store: Store,
+        platforms: Mapping[str, Platform],
+        guard: Guard,
+        clock: Clock,
+        pace: Pace | None = None,
+        sleep: Sleep = anyio.sleep,
+    ) -> None:
+        self._store, self._guard, self._clock = store, guard, clock
+        self._pace = pace or Pace()
+        self._permission = Permission(guard, clock)
+        self._workers = Workers()
+        self._ways: dict[str, InOneTransaction | StepByStep] = {}
+        for name, platform in platforms.items():
+            if isinstance(platform, TransactionalPlatform):
+                self._ways[name] = InOneTransaction(store, platform, self._permission, clock)
+            elif isinstance(platform, RemotePlatform):
+                self._ways[name] = StepByStep(
+                    store, platform, self._permission, self._workers, clock, self._pace, sleep
+                )
+
+    async def apply(self, clearance: Clearance) -> PlanRecord:
+        """Apply exactly the cleared plan; the record tells what became of it.
+
+        A plan that moved meanwhile is closed as `stale`; one of a platform that this process has
+        no credentials for is `approved`, for a process that has. Raises: Frozen, NotAllowed,
+        NumberHeld, PlatformError, StoreUnavailable; then nothing was changed.
+        """
+        way = self._ways.get(clearance.platform)
+        if way is None:
+            return await self._store.write(lambda tx: self._approve(tx, clearance))
+        return await way.apply(clearance)
+
+    async def recheck(self, record: PlanRecord) -> PlanRecord:
+        """Close an open plan that moved meanwhile, before anybody is asked about it in vain.
+
+        Raises: NotAllowed where this process's policy demands more than the plan's level;
+        PlatformError.
+        """
+        way = self._ways.get(record.plan.platform)
+        return record if way is None else await way.recheck(record)
+
+    async def caught_up(self, record: PlanRecord) -> PlanRecord:
+        """The record, gone on with or settled first where that is due."""
+        if record.state not in plans.UNDER_WAY:
+            return record
+        found = await self._store.glance(
+            lambda tx: operations.find(tx, record.plan.account, record.plan_id)
+        )
+        way = self._ways.get(record.plan.platform)
+        if found is None or found.due_at > stamp(self._clock()) or not isinstance(way, StepByStep):
+            return record
+        await way.recover(found)
+        return await self._store.read(lambda tx: plans.find_again(tx, record))
+
+    async def joined(self, record: PlanRecord) -> PlanRecord:
+        """The record once what is under way has ended, or as long as a call may wait."""
+        way = self._ways.get(record.plan.platform)
+        if record.state != "applying" or not isinstance(way, StepByStep):
+            return record
+        return await way.wait(record)
+
+    async def recover(self, account: str) -> None:
+        """Take up everything that is due: what a dead process left, what can be settled now, and
+        what was approved where it could not be applied."""
+        now = stamp(self._clock())
+        due, waiting = await self._store.glance(
+            lambda tx: (operations.due(tx, account, now), plans.approved(tx, account, now))
+        )
+        for found in due:
+            way = self._ways.get(found.platform)
+            if isinstance(way, StepByStep):
+                await way.recover(found)
+        for record in waiting:
+            if record.plan.platform in self._ways:
+                await self._apply_approved(record)
+
+    async def _apply_approved(self, record: PlanRecord) -> None:
+        clearance = await self.stored_clearance(record)
+        if clearance is not None:
+            await self.apply(clearance)
+
+    async def stored_clearance(self, record: PlanRecord) -> Clearance | None:
+        """The clearance of a plan that was approved elsewhere and is not used yet, or None."""
+        key = {"account": record.plan.account, "plan_id": record.plan_id}
+        now = stamp(self._clock())
+        row = await self._store.glance(lambda tx: tx.one("approval_unused", **key, now=now))
+        return None if row is None else self._guard.by_stored(record, row)
+
+    @asynccontextmanager
+    async def working(self, account: str) -> AsyncIterator[None]:
+        """A background for this process: changes outlive the call that began them, and whatever
+        is due is taken up. Where every platform is transactional there is nothing to do."""
+        if not any(isinstance(way, StepByStep) for way in self._ways.values()):
+            yield
+            return
+        async with self._workers.working(lambda: self._watch(account)):
+            yield
+
+    async def _watch(self, account: str) -> None:
+        while True:
+            try:
+                await self.recover(account)
+            except CordboardError as exc:
+                logger.warning("what is due could not be taken up: %s", exc.what)
+            await anyio.sleep(_LOOK_SECONDS)
+
+    def _approve(self, tx: Transaction, clearance: Clearance) -> PlanRecord:
+        """Record the approval; this process cannot apply it."""
+        now = stamp(self._clock())
+        record = plans.known(tx, clearance.account, clearance.plan_id, now)
+        if record.state != "open":
+            return record
+        self._permission.check(tx, record, clearance)
+        keep_approval(tx, clearance)
+        return plans.approve(tx, record, approved(record, clearance), now)

@@ -1,0 +1,193 @@
+"""Applying at a vendor: numbers held, preconditions re-read, then a worker step by step.
+
+Nothing is spent before the platform answered: while the preconditions are read the plan is still
+open and only its numbers are held. One that moved closes the plan as stale; a platform that does
+not answer leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import anyio
+
+from cordboard import preconditions
+from cordboard.binding_rules import held_by
+from cordboard.clock import Clock, later, stamp
+from cordboard.engine.book import Book
+from cordboard.engine.pace import Pace, Sleep
+from cordboard.engine.permission import (
+    Permission,
+    approved,
+    count_spent,
+    keep_approval,
+    use_approval,
+)
+from cordboard.engine.run import Run
+from cordboard.engine.workers import Workers
+from cordboard.errors import NumberHeld, StoreUnavailable, refusal
+from cordboard.guard import Clearance
+from cordboard.platforms import RemotePlatform
+from cordboard.request import Observed
+from cordboard.stores import Store, Transaction, operations, plans
+from cordboard.stores.operations import LostFence, Operation
+from cordboard.stores.plans import PlanRecord
+
+_POLL_SECONDS = 0.1
+_READING_SECONDS = 60.0
+"""For how long numbers are held for a process that reads preconditions and then says nothing."""
+
+
+class StepByStep:
+    """Applies, recovers and settles the plans of one platform at a vendor."""
+
+    def __init__(
+        self,
+        store: Store,
+        platform: RemotePlatform,
+        permission: Permission,
+        workers: Workers,
+        clock: Clock,
+        pace: Pace,
+        sleep: Sleep,
+    ) -> None:
+        self._store, self._platform, self._permission = store, platform, permission
+        self._workers, self._clock, self._pace, self._sleep = workers, clock, pace, sleep
+
+    async def apply(self, clearance: Clearance) -> PlanRecord:
+        """Apply exactly the cleared plan, as far as it comes while a call may wait.
+
+        The same plan sent again joins what is under way. Raises: NumberHeld, PlatformError.
+        """
+        record, mine = await self._begun(clearance)
+        if mine is not None:
+            await self._carry_out(mine, record)
+        elif record.state == "applying":
+            await self.wait(record)
+        return await self._store.read(lambda tx: plans.find_again(tx, record))
+
+    async def recheck(self, record: PlanRecord) -> PlanRecord:
+        """Close an open plan that moved meanwhile."""
+        seen = await self._platform.observe(record.plan.account, record.plan.look())
+
+        def work(tx: Transaction) -> PlanRecord:
+            fresh = plans.find_again(tx, record)
+            if fresh.state != "open" or fresh.expired(self._now()):
+                return fresh
+            self._permission.policy_allows(tx, fresh)
+            return self._closed_if_moved(tx, fresh, seen)
+
+        return await self._store.write(work)
+
+    async def recover(self, found: Operation) -> None:
+        """Go on with an operation that is due: settle what is unknown, send what was not sent."""
+        lease = self._pace.lease_of(self._platform.abilities)
+
+        def take(tx: Transaction) -> tuple[Operation, PlanRecord]:
+            mine = operations.take_over(tx, found, later(self._clock(), lease))
+            record = plans.known(tx, found.account, found.plan_id, self._now())
+            if record.state in plans.UNDER_WAY:
+                return mine, record
+            operations.end(tx, mine)  # its process ended while it read the preconditions
+            return mine, record
+
+        with suppress(LostFence):
+            mine, record = await self._store.write(take)
+            if record.state in plans.UNDER_WAY:
+                await self._carry_out(mine, record)
+
+    async def _carry_out(self, mine: Operation, record: PlanRecord) -> None:
+        until = later(self._clock(), -self._pace.resume)
+        book = Book(self._store, self._platform, mine, record, self._clock, self._pace)
+        work = Run(
+            self._platform, book, self._clock, self._pace, self._sleep, mine.started_at > until
+        )
+        try:
+            await self._workers.see_through(work, self._pace.answer)
+        except StoreUnavailable as exc:
+            exc.aftermath = "How far the change came is settled once the store answers: get_plan."
+            raise
+
+    # --- beginning -------------------------------------------------------------------------------
+
+    async def _begun(self, clearance: Clearance) -> tuple[PlanRecord, Operation | None]:
+        """The plan as it is now; with an operation where this process is to carry it out."""
+        deadline = time.monotonic() + self._pace.answer
+        while (taken := await self._store.write(lambda tx: self._take(tx, clearance))) is None:
+            if time.monotonic() > deadline:
+                raise NumberHeld(f"Another process is still beginning plan {clearance.plan_id}.")
+            await anyio.sleep(_POLL_SECONDS)
+        if isinstance(taken, PlanRecord):
+            return taken, None
+        try:
+            record = await self._store.read(
+                lambda tx: plans.known(tx, clearance.account, clearance.plan_id, self._now())
+            )
+            seen = await self._platform.observe(clearance.account, record.plan.look())
+            begun = await self._store.write(lambda tx: self._begin(tx, taken, clearance, seen))
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(StoreUnavailable, LostFence):
+                await self._store.write(lambda tx: operations.end(tx, taken))
+            raise
+        return begun, taken if begun.state == "applying" else None
+
+    def _take(self, tx: Transaction, clearance: Clearance) -> PlanRecord | Operation | None:
+        """Hold the plan's numbers; the record where there is nothing to begin, None: not yet."""
+        now = self._now()
+        record = plans.known(tx, clearance.account, clearance.plan_id, now)
+        if record.state not in plans.WAITING:
+            return record
+        self._permission.check(tx, record, clearance)
+        other = operations.find(tx, clearance.account, clearance.plan_id)
+        if other is not None and other.due_at > now:
+            return None
+        due = later(self._clock(), _READING_SECONDS)
+        if other is not None:
+            return operations.take_over(tx, other, due)
+        numbers = [c.number for c in record.plan.draft.changes]
+        held = operations.holders(tx, clearance.account, self._platform.name, numbers)
+        if held:
+            raise refusal([held_by(number, plan_id) for number, plan_id in held.items()])
+        mine = operations.add(
+            tx, clearance.account, clearance.plan_id, self._platform.name, now, due
+        )
+        operations.hold(tx, mine, numbers)
+        return mine
+
+    def _begin(
+        self, tx: Transaction, mine: Operation, clearance: Clearance, seen: Observed
+    ) -> PlanRecord:
+        now = self._now()
+        operations.keep(tx, mine, later(self._clock(), _READING_SECONDS))
+        record = plans.known(tx, clearance.account, clearance.plan_id, now)
+        if record.state in plans.WAITING:
+            self._permission.check(tx, record, clearance)
+            record = self._closed_if_moved(tx, record, seen)
+        if record.state not in plans.WAITING:
+            operations.end(tx, mine)
+            return record
+        if record.state == "open":
+            keep_approval(tx, clearance)
+        use_approval(tx, clearance, now)
+        count_spent(tx, record, now)
+        event = approved(record, clearance)
+        return plans.begin(tx, record, now, clearance.approver, clearance.level, event)
+
+    def _closed_if_moved(self, tx: Transaction, record: PlanRecord, seen: Observed) -> PlanRecord:
+        moved = preconditions.moved(record.plan, seen)
+        if not moved:
+            return record
+        return plans.close(tx, record, "stale", self._now(), "", "; ".join(moved))
+
+    async def wait(self, record: PlanRecord) -> PlanRecord:
+        """Another call or process carries it out: wait for it as long as a call may."""
+        deadline = time.monotonic() + self._pace.answer
+        fresh = record
+        while fresh.state == "applying" and time.monotonic() < deadline:
+            await anyio.sleep(_POLL_SECONDS)
+            fresh = await self._store.glance(lambda tx: plans.find_again(tx, record))
+        return fresh
+
+    def _now(self) -> str:
+        return stamp(self._clock())

@@ -1,0 +1,124 @@
+"""Pure: what is known of one number, from what the platform answered and from what was read.
+
+Reading decides, not the answer. After an answer no request of ours is under way; after the quiet
+period none can take effect any more. Only then is a number told to be applied or not applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cordboard.engine.steps import Held, Path, bare, told
+from cordboard.errors import (
+    PlatformAuth,
+    PlatformError,
+    PlatformRateLimited,
+    PlatformUnreachable,
+)
+from cordboard.platforms import Accepted
+from cordboard.stores.operations import Step
+
+STOPS = (PlatformAuth, PlatformRateLimited, PlatformUnreachable)
+"""Refusals that every further write would meet too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A step as it is now, and the journal's name for what happened."""
+
+    event: str
+    step: Step
+
+
+def after_answer(
+    step: Step, way: Path, held: Held | None, answer: Accepted | PlatformError, now: str
+) -> Verdict | None:
+    """What an answered write came to; None where reading does not show it (yet)."""
+    if isinstance(answer, PlatformError):
+        if held is None:
+            return None if step.done or step.back else _refused(step, way, way.states[0], answer)
+        if way.place(held) == way.end:
+            return _in_effect(step, way, "", now)
+        return _refused(step, way, held, answer)
+    if held is not None and way.place(held) == way.end:
+        return _in_effect(step, way, answer.remark, now)
+    return None
+
+
+def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
+    """Where nothing can be read: the platform's own words about agent and number settle it."""
+    if way.change.number not in answer.echoed:
+        return None
+    detail = _joined("not read back", answer.remark)
+    return Verdict("confirmed", replace(step, state="applied", done=way.end, detail=detail))
+
+
+def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
+    """What a lost answer came to, read when no request of ours can take effect any more."""
+    if held is None:
+        return released(step)
+    at = way.place(held)
+    if at == way.end:
+        return _in_effect(step, way, "", now)
+    if at is None:
+        why = f"conflict: {told(held, way.change)} holds it now ({step.detail})"
+        return Verdict("settled", replace(step, state="not_applied", detail=why))
+    if at == 0 and not step.back:
+        why = f"it was not done ({step.detail})"
+        return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
+    # Halfway: it goes on from there, so that nobody is left without an answer.
+    gap = step.bare_from or (now if bare(way.states[at], way.change) else "")
+    return Verdict("settled", replace(step, state="ready", done=at, bare_from=gap, settle_at=""))
+
+
+def released(step: Step) -> Verdict:
+    """Let go without knowing: `cordboard plans settle` is how a person tells."""
+    return Verdict("released", replace(step, state="unknown", settle_at=""))
+
+
+def advanced(step: Step, way: Path, now: str) -> Step:
+    """One write further, by the platform's word; the last one is read back for all."""
+    done = step.done + 1
+    begins = bare(way.states[done], way.change) and not step.bare_from
+    return replace(step, done=done, bare_from=now if begins else step.bare_from)
+
+
+def _in_effect(step: Step, way: Path, remark: str, now: str) -> Verdict:
+    gap = _gap(step, now)
+    if step.back:
+        detail = _joined(step.detail, "put back as it was", gap)
+        return Verdict("put_back", replace(step, state="not_applied", done=0, detail=detail))
+    detail = _joined(remark, gap)
+    return Verdict("confirmed", replace(step, state="applied", done=way.end, detail=detail))
+
+
+def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdict:
+    words = f"{answer.code}: {answer.what} {answer.remedy}"
+    at = way.place(held)
+    if at is None:
+        why = f"conflict: {told(held, way.change)} holds it now. {words}"
+        return Verdict("refused", replace(step, state="not_applied", detail=why))
+    if step.back:
+        why = (
+            f"{told(held, way.change)} answers it now, and putting it back was refused too. {words}"
+        )
+        return Verdict("refused", replace(step, state="not_applied", done=1, detail=why))
+    if at and bare(way.states[at], way.change):
+        back = replace(step, state="ready", done=0, back=True, detail=words, settle_at="")
+        return Verdict("refused", back)
+    if at:
+        words = f"only partly: {told(held, way.change)} holds it now. {words}"
+    return Verdict("refused", replace(step, state="not_applied", done=at, detail=words))
+
+
+def _gap(step: Step, now: str) -> str:
+    """For how long nobody answered the number, in words; "" where it had no gap."""
+    if not step.bare_from:
+        return ""
+    gap = datetime.fromisoformat(now) - datetime.fromisoformat(step.bare_from)
+    return f"unrouted for {round(gap.total_seconds() * 1000)} ms"
+
+
+def _joined(*said: str) -> str:
+    return "; ".join(part for part in said if part)

@@ -1,0 +1,142 @@
+"""Planning: from what was asked to a stored plan, the same way for changes and for undo."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cordboard.binding import NO_PATHWAY
+from cordboard.clock import Clock, later, stamp
+from cordboard.display import shown
+from cordboard.engine import spent
+from cordboard.errors import AgentNotFound, Frozen, NotSupported, ReadOnly
+from cordboard.guard import Answer, Asker, Guard, NobodyToAsk
+from cordboard.plan import Draft, Plan
+from cordboard.platforms import Platform, TransactionalPlatform
+from cordboard.request import Asked, Look, Observed
+from cordboard.stores import Store, Transaction, operations, plans
+from cordboard.stores.plans import PlanRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, for which account, and how a person can be asked through their client.
+
+    `answer`: a verdict that came with this call, to a question this server asked before.
+    """
+
+    account: str
+    principal: str
+    asker: Asker = field(default_factory=NobodyToAsk)
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long a plan stands, in seconds: at level plan or client, and where a person approves."""
+
+    plan: float = 30 * 60
+    person: float = 24 * 3600
+
+
+class Planner:
+    """Makes plans: is it possible at all, what is there now, and which level does it need."""
+
+    def __init__(
+        self,
+        store: Store,
+        platforms: Mapping[str, Platform],
+        guard: Guard,
+        clock: Clock,
+        times: Times,
+        read_only: bool,
+    ) -> None:
+        self._store, self._platforms, self._guard = store, platforms, guard
+        self._clock, self._times, self._read_only = clock, times, read_only
+
+    def writable(self) -> None:
+        """Raises: ReadOnly where this process was started read-only."""
+        if self._read_only:
+            raise ReadOnly("This Cordboard is read-only.")
+
+    async def ready(self, account: str, asked: Asked) -> None:
+        """Raises: AgentNotFound, NotSupported, Frozen where this cannot be changed at all."""
+        self.writable()
+        platform = self._platform(asked.agent)
+        why = platform.unsupported(asked.action, asked.agents)
+        if why:
+            raise NotSupported(why)
+        await self.not_frozen(account)
+
+    def supported(self, draft: Draft) -> None:
+        """Raises: NotSupported where a change brings a pathway to an agent that can have none."""
+        for change in draft.changes:
+            side = change.after
+            if side.pathway not in (NO_PATHWAY, change.before.pathway) or (
+                side.pathway != NO_PATHWAY and side.agent != change.before.agent
+            ):
+                why = self._platform(side.agent).unsupported("set_pathway", (side.agent,))
+                if why:
+                    raise NotSupported(f"{change.number} would keep a pathway of its own. {why}")
+
+    async def not_frozen(self, account: str) -> None:
+        """Raises: Frozen."""
+        state = await self._store.glance(lambda tx: tx.one("account_get", account=account))
+        if state is not None and state["frozen_at"]:
+            why = f' ("{shown(state["frozen_reason"])}")' if state["frozen_reason"] else ""
+            raise Frozen(
+                f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}{why}."
+            )
+
+    def _platform(self, agent: str) -> Platform:
+        name = agent.partition(":")[0]
+        platform = self._platforms.get(name)
+        if platform is None:
+            known = ", ".join(self._platforms)
+            raise AgentNotFound(
+                f"{agent}: the platform {name} is not configured here (there is {known})."
+            )
+        return platform
+
+    async def observed(self, account: str, asked: Asked) -> Observed:
+        """What there is now, and which of the numbers an unfinished plan holds."""
+        platform = self._platform(asked.agent)
+        seen = await platform.observe(account, Look.at(asked))
+        if isinstance(platform, TransactionalPlatform):  # done at once: it never holds anything
+            return seen
+        held = await self._store.glance(
+            lambda tx: operations.holders(tx, account, platform.name, seen.numbers)
+        )
+        return replace(seen, held=held, one_way=not platform.abilities.detach)
+
+    async def plan(self, caller: Caller, asked: Asked, draft: Draft, reason: str) -> PlanRecord:
+        """Store the plan, with the level it needs; or find the same one, still open.
+
+        Raises: Frozen where policy freezes this change.
+        """
+
+        def work(tx: Transaction) -> PlanRecord:
+            now = self._clock()
+            hour = spent(tx, caller.account, caller.principal, later(now, -3600))
+            platform = asked.agent.partition(":")[0]
+            need = self._guard.level(asked.action, platform, draft, hour, caller.asker.can_ask)
+            if need.level == "frozen":
+                raise Frozen(f"Policy freezes this change ({need.why}).", "Ask the operator.")
+            seconds = self._times.person if need.level == "person" else self._times.plan
+            plan = Plan(
+                plan_id=f"plan_{secrets.token_hex(12)}",
+                account=caller.account,
+                principal=caller.principal,
+                asked=asked,
+                draft=draft,
+                level=need.level,
+                why=need.why,
+                policy_hash=self._guard.policy.digest,
+                four_eyes=self._guard.policy.four_eyes,
+                created_at=stamp(now),
+                expires_at=later(now, seconds),
+            )
+            return plans.save(tx, plan, reason)
+
+        return await self._store.write(work)
