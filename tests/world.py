@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import tomlkit
 from mcp import Client
 from mcp_types import CallToolResult, ElicitResult, ErrorData, TextContent
 
@@ -295,6 +296,7 @@ class World:
     server: CordboardServer
     others: list[CordboardServer] = field(default_factory=list[CordboardServer])
     colleague: World | None = None
+    outside: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def app(self) -> App:
@@ -310,9 +312,10 @@ class World:
 
     def another(self, policy: str = "", **config: Any) -> World:
         """One more process on the same store, with its own policy and settings."""
-        server = serve(self.home, self.clock, policy or self.settings.policy.name, config)
+        policy = policy or self.settings.policy.name
+        server = serve(self.home, self.clock, policy, config, self.outside)
         self.others.append(server)
-        return World(self.home, self.clock, server)
+        return World(self.home, self.clock, server, outside=self.outside)
 
     def client(self, era: str = "auto", person: Person | None = None) -> Client:
         """A client of this server; without a person it cannot show forms."""
@@ -375,18 +378,24 @@ class World:
             await server.app.store.close()
 
 
-def serve(home: Path, clock: Clock, policy: str, config: Mapping[str, Any]) -> CordboardServer:
+def serve(
+    home: Path,
+    clock: Clock,
+    policy: str,
+    config: Mapping[str, Any],
+    outside: Mapping[str, Any] | None = None,
+) -> CordboardServer:
     """A server on the store in `home`, set up the way an operator does it: settings in capitals
-    are environment variables, others stand in the configuration file."""
+    are environment variables, others stand in the configuration file. `outside`: in place of the
+    network (see `build`)."""
     environ = {"CORDBOARD_DATABASE": str(home / "cordboard.db"), "CORDBOARD_POLICY": policy}
     environ |= {name: value for name, value in config.items() if name.isupper()}
     filed = {name: value for name, value in config.items() if not name.isupper()}
     if filed:
         file = home / f"config-{len(list(home.glob('config-*')))}.toml"
-        lines = [f"{name} = {json.dumps(value)}" for name, value in filed.items()]
-        file.write_text("\n".join(lines) + "\n", "utf-8")
+        file.write_text(tomlkit.dumps(filed), "utf-8")
         environ["CORDBOARD_CONFIG"] = str(file)
-    return build_server(load(environ), clock)
+    return build_server(load(environ), clock, **(outside or {}))
 
 
 def fill(tx: Transaction, seed: Seed) -> None:
@@ -422,12 +431,21 @@ class Worlds:
         self._home, self._templates = home, templates
         self._made: list[World] = []
 
-    def __call__(self, seed: Seed = SEEDS, *, policy: str = "standard", **config: Any) -> World:
+    def __call__(
+        self,
+        seed: Seed = SEEDS,
+        *,
+        policy: str = "standard",
+        clock: Clock | None = None,
+        outside: Mapping[str, Any] | None = None,
+        **config: Any,
+    ) -> World:
         home = self._home / f"world-{len(self._made)}"
         home.mkdir()
         shutil.copy(self._template(seed), home / "cordboard.db")
-        clock = Clock()
-        self._made.append(World(home, clock, serve(home, clock, policy, config)))
+        clock, outside = clock or Clock(), outside or {}
+        server = serve(home, clock, policy, config, outside)
+        self._made.append(World(home, clock, server, outside=outside))
         return self._made[-1]
 
     def close(self) -> None:

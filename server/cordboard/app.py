@@ -80,7 +80,7 @@ def build(
     platforms |= _vendors(settings, local, transports or {}, sleep)
     guard = Guard(settings.policy, clock)
     pace = Pace(settings.platforms.request_seconds, settings.platforms.quiet_seconds)
-    engine = Engine(store, platforms, guard, clock, pace, sleep)
+    engine = Engine(store, platforms, guard, clock, pace, sleep, settings.read_only)
     results = Results("" if settings.default_database else str(settings.database))
     lookups = Lookups(store, platforms, Cursors(key), clock)
     times = Times(settings.plan_seconds, settings.approval_seconds)

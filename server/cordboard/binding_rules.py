@@ -39,13 +39,15 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
     NumberRefused that lists every bad number of the batch.
     """
     agent = _agents(asked, seen)
-    if asked.provider and asked.provider not in seen.providers:
+    blind = not seen.tells_carrier and not seen.providers
+    if asked.provider and asked.provider not in seen.providers and not blind:
         raise ProviderNotConfigured(
             f'Provider "{asked.provider}" is not configured for your account.'
         )
     warnings, unchecked = _pathway(asked, seen)
     owned, problems, remarks = _owned(asked, seen)
-    remarks += seen.unchecked
+    left = [*seen.unchecked, *_carriers_unchecked(asked, owned)]
+    remarks += left
     decide = _DECIDE[asked.action]
     decisions = [decide(asked, agent, number) for number in owned]
     problems += [d for d in decisions if isinstance(d, Problem)]
@@ -58,7 +60,7 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
         changes=changes,
         unchanged=tuple(c for c in drawn if c.outcome == "unchanged"),
         warnings=tuple(warnings + mixed + remarks),
-        unchecked=(*unchecked, *seen.unchecked),
+        unchecked=(*unchecked, *left),
         mixes=bool(mixed),
         one_way=seen.one_way,
     )
@@ -129,7 +131,7 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
             problems.append(_bad_format(verdict))
             continue
         found = seen.numbers.get(seen.by_slug.get(text, "") if asked.slugs else text)
-        if found is None or (asked.provider and found.provider != asked.provider):
+        if found is None or _with_another(asked, found, seen):
             problems.append(_not_owned(asked, text, found, seen))
             continue
         if verdict is not None and verdict.warning:
@@ -138,6 +140,20 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
             problems.append(held_by(found.number, seen.held[found.number]))
         owned.append(found)
     return owned, problems, remarks
+
+
+def _carriers_unchecked(asked: Asked, owned: list[OwnedNumber]) -> list[str]:
+    """That nobody could say whether the named carrier has these numbers."""
+    if not asked.provider or all(number.provider for number in owned):
+        return []
+    return [f"Whether {asked.provider} is the carrier was not checked: the platform does not tell."]
+
+
+def _with_another(asked: Asked, found: OwnedNumber, seen: Observed) -> bool:
+    """Whether the number is not with the carrier that was named, as far as that can be known."""
+    if not asked.provider or found.provider == asked.provider:
+        return False
+    return bool(found.provider) or seen.tells_carrier
 
 
 def held_by(number: str, plan_id: str) -> Problem:

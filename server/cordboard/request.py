@@ -93,6 +93,7 @@ class Observed:
 
     `serves`: per agent, the purpose classes of the numbers bound to it now.
     `pathways`: those the request names, by id. `nearest`: owned numbers that look alike.
+    `tells_carrier`: a number without a provider has none; else it is only not known.
     `unchecked`: what the platform does not tell, in sentences for whoever approves. `one_way`: it
     cannot be reversed there. `held`: numbers that an unfinished plan holds, each with that plan.
     """
@@ -107,5 +108,6 @@ class Observed:
     pathways_recorded: bool = True
     unchecked: tuple[str, ...] = ()
     one_way: bool = False
+    tells_carrier: bool = True
     held: Mapping[str, str] = field(default_factory=dict[str, str])
     empty: bool = False

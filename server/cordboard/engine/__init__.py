@@ -7,12 +7,13 @@ each recorded before it is sent, and whatever a process leaves behind another on
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import anyio
 
-from cordboard.clock import Clock, stamp
+from cordboard.clock import Clock, later, stamp
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.permission import Permission, approved, keep_approval, spent
 from cordboard.engine.remote import StepByStep
@@ -28,6 +29,8 @@ __all__ = ["Engine", "Pace", "spent"]
 
 logger = logging.getLogger("cordboard")
 _LOOK_SECONDS = 0.5
+_AGAIN_SECONDS = 30.0
+T = TypeVar("T")
 
 
 class Engine:
@@ -41,8 +44,12 @@ class Engine:
         clock: Clock,
         pace: Pace | None = None,
         sleep: Sleep = anyio.sleep,
+        read_only: bool = False,
     ) -> None:
+        """`read_only`: this process takes up nothing that another one left."""
         self._store, self._guard, self._clock = store, guard, clock
+        self._read_only = read_only
+        self._not_before: dict[str, str] = {}  # approved plans that could not be applied: try when
         self._pace = pace or Pace()
         self._permission = Permission(guard, clock)
         self._workers = Workers()
@@ -78,7 +85,7 @@ class Engine:
 
     async def caught_up(self, record: PlanRecord) -> PlanRecord:
         """The record, gone on with or settled first where that is due."""
-        if record.state not in plans.UNDER_WAY:
+        if record.state not in plans.UNDER_WAY or self._read_only:
             return record
         found = await self._store.glance(
             lambda tx: operations.find(tx, record.plan.account, record.plan_id)
@@ -103,15 +110,27 @@ class Engine:
         due, waiting = await self._store.glance(
             lambda tx: (operations.due(tx, account, now), plans.approved(tx, account, now))
         )
-        for found in due:
-            way = self._ways.get(found.platform)
-            if isinstance(way, StepByStep):
-                await way.recover(found)
-        for record in waiting:
-            if record.plan.platform in self._ways:
-                await self._apply_approved(record)
+        async with anyio.create_task_group() as group:
+            for found in due:
+                way = self._ways.get(found.platform)
+                if isinstance(way, StepByStep):
+                    group.start_soon(self._noted, way.recover, found)
+            for record in waiting:
+                if record.plan.platform in self._ways:
+                    group.start_soon(self._noted, self._apply_approved, record)
+
+    async def _noted(self, work: Callable[[T], Awaitable[object]], item: T) -> None:
+        """Do it; what cannot be done now does not stop the others, and comes up again."""
+        try:
+            await work(item)
+        except CordboardError as exc:
+            logger.warning("a change could not be gone on with: %s", exc.what)
 
     async def _apply_approved(self, record: PlanRecord) -> None:
+        now = self._clock()
+        if self._not_before.get(record.plan_id, "") > stamp(now):
+            return
+        self._not_before[record.plan_id] = later(now, _AGAIN_SECONDS)
         clearance = await self.stored_clearance(record)
         if clearance is not None:
             await self.apply(clearance)
@@ -127,7 +146,7 @@ class Engine:
     async def working(self, account: str) -> AsyncIterator[None]:
         """A background for this process: changes outlive the call that began them, and whatever
         is due is taken up. Where every platform is transactional there is nothing to do."""
-        if not any(isinstance(way, StepByStep) for way in self._ways.values()):
+        if self._read_only or not any(isinstance(w, StepByStep) for w in self._ways.values()):
             yield
             return
         async with self._workers.working(lambda: self._watch(account)):

@@ -15,6 +15,8 @@ from cordboard.stores import Store, T, Transaction, operations, plans
 from cordboard.stores.operations import SETTLED, Operation, Step
 from cordboard.stores.plans import PlanRecord, State
 
+_SOON_SECONDS = 5.0
+
 
 class Book:
     """What one worker writes down about its operation. Every method raises LostFence."""
@@ -83,9 +85,11 @@ class Book:
 
         await self._write(work)
 
-    async def lost(self, steps: Sequence[Step], why: str) -> None:
-        """No usable answer came: the numbers stay held until reading decides."""
-        settle_at = later(self._clock(), self._pace.quiet_of(self._abilities))
+    async def lost(self, steps: Sequence[Step], why: str, *, sent: bool = True) -> None:
+        """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
+        left, so reading may decide soon."""
+        quiet = self._pace.quiet_of(self._abilities)
+        settle_at = later(self._clock(), quiet if sent else min(quiet, _SOON_SECONDS))
         await self.settled(
             "lost",
             *(replace(s, state="unknown", detail=why, settle_at=settle_at) for s in steps),

@@ -126,6 +126,11 @@ class StepByStep:
             )
             seen = await self._platform.observe(clearance.account, record.plan.look())
             begun = await self._store.write(lambda tx: self._begin(tx, taken, clearance, seen))
+        except LostFence:
+            raise NumberHeld(
+                f"Reading {self._platform.name} took so long that another process is at it now.",
+                "get_plan tells what became of it.",
+            ) from None
         except BaseException:
             with anyio.CancelScope(shield=True), suppress(StoreUnavailable, LostFence):
                 await self._store.write(lambda tx: operations.end(tx, taken))

@@ -29,12 +29,20 @@ from cordboard.engine.verdicts import (
     by_echo,
     released,
 )
-from cordboard.errors import AnswerLost, Frozen, PlatformError, StoreUnavailable
+from cordboard.errors import (
+    AnswerLost,
+    Frozen,
+    PlatformError,
+    PlatformUnreachable,
+    StoreUnavailable,
+)
 from cordboard.platforms import Accepted, Call, RemotePlatform
 from cordboard.stores.operations import LostFence, Step
 
 _LOST_MOST = 3
 """After so many lost answers in one run nothing more is begun."""
+_TRIES = 3
+"""How often a write halfway is tried again that certainly did not leave."""
 _FIRST_PAUSE = 0.25
 """Seconds before an accepted write that is not seen yet is looked for again; doubled each time."""
 
@@ -53,8 +61,7 @@ class Run:
     ) -> None:
         self._platform, self._book, self._clock = platform, book, clock
         self._pace, self._sleep = pace, sleep
-        self._account = book.record.plan.account
-        self._changes = book.record.plan.draft.changes
+        self._plan, self._account = book.record.plan, book.record.plan.account
         self._why_stopped = "" if resume else "it broke off too long ago"
         self._left = False
         self._lost = self._done = 0
@@ -109,7 +116,7 @@ class Run:
                 break
             for step in due:
                 await self._settle(step)
-            await self._send(jobs(self._platform, self._changes, ready), len(steps))
+            await self._send(jobs(self._platform, self._plan, ready), len(steps))
         await self._book.finish()
 
     async def _send(self, waiting: list[Job], total: int) -> None:
@@ -140,12 +147,12 @@ class Run:
         if self._why_stopped and not begun:
             await self._not_sent(job.steps, f"not sent: {self._why_stopped}")
             return
-        ways = [path(self._platform, self._changes[s.position], s) for s in job.steps]
+        ways = [path(self._platform, self._plan, s) for s in job.steps]
         try:
             job, ways = await self._still_so(job, ways)
         except PlatformError as exc:
             if begun:  # what was begun is not left halfway: it is tried again
-                await self._book.lost(job.steps, exc.what)
+                await self._book.lost(job.steps, exc.what, sent=False)
             else:
                 await self._not_sent(job.steps, f"not sent: {exc.code}: {exc.what}", exc)
             return
@@ -166,6 +173,7 @@ class Run:
 
     async def _calls(self, steps: list[Step], ways: list[Path]) -> None:
         """The writes of these steps in order, without reading between them: a gap stays short."""
+        tries = 0
         while steps[0].done < ways[0].end:
             call = merged([way.calls[step.done] for step, way in zip(steps, ways, strict=True)])
             try:
@@ -181,6 +189,10 @@ class Run:
                     self.stop("too many answers were lost")
                 await self._book.lost(steps, answer.what)
                 return
+            if isinstance(answer, PlatformUnreachable) and steps[0].done and tries < _TRIES:
+                tries += 1  # nothing left, and halfway nobody may be left without an answer
+                await self._sleep(_FIRST_PAUSE * 2**tries)
+                continue
             last = steps[0].done + 1 == ways[0].end
             if last or isinstance(answer, PlatformError):
                 await self._decide(steps, ways, answer)
@@ -247,8 +259,9 @@ class Run:
             return
         if isinstance(answer, PlatformError):
             why = f"{answer.what} How it stands could not be read"
-        else:
-            why = answer.remark or "the platform accepted it, and reading does not show it"
+            await self._book.lost(steps, why, sent=False)
+            return
+        why = answer.remark or "the platform accepted it, and reading does not show it"
         await self._book.lost(steps, why)
 
     async def _not_sent(
@@ -261,7 +274,7 @@ class Run:
 
     async def _settle(self, step: Step) -> None:
         """The quiet period is over: what is read now is what became of it."""
-        way = path(self._platform, self._changes[step.position], step)
+        way = path(self._platform, self._plan, step)
         try:
             [held] = await self._platform.read(self._account, [way.change])
         except PlatformError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cordboard.binding import NO_PATHWAY, Pathway, Side
 from cordboard.facts import describe_side
-from cordboard.plan import Change
+from cordboard.plan import Change, Plan
 from cordboard.platforms import Call, RemotePlatform
 from cordboard.stores.operations import Step
 
@@ -40,10 +40,12 @@ class Path:
         return len(self.calls)
 
 
-def path(platform: RemotePlatform, change: Change, step: Step) -> Path:
+def path(platform: RemotePlatform, plan: Plan, step: Step) -> Path:
     """The way a number has to go: forward to the plan's after, or back to its before."""
+    change = plan.draft.changes[step.position]
     way = _back(change) if step.back else change
-    calls = platform.calls(way)
+    named = plan.asked.provider
+    calls = tuple(replace(c, provider=c.provider or named) for c in platform.calls(way))
     states: list[Held] = [_held(way.before)]
     for call in calls:
         states.append(_after(states[-1], call))
@@ -90,12 +92,12 @@ class Job:
         return Job(tuple(steps))
 
 
-def jobs(platform: RemotePlatform, changes: Sequence[Change], ready: Sequence[Step]) -> list[Job]:
+def jobs(platform: RemotePlatform, plan: Plan, ready: Sequence[Step]) -> list[Job]:
     """Ready steps put together where one attach does for several numbers, in the plan's order."""
     found: list[Job] = []
     together: dict[tuple[object, ...], list[Step]] = {}
     for step in ready:
-        way = path(platform, changes[step.position], step)
+        way = path(platform, plan, step)
         alone = step.done or step.back or len(way.calls) != 1 or way.calls[0].kind != "attach"
         if alone:
             found.append(Job((step,)))

@@ -22,6 +22,9 @@ Item = TypeVar("Item")
 class Abilities:
     """What a platform can do.
 
+    `move_in_place`: a move leaves no moment in which nobody answers; where it depends on the
+    agents it is said to be False. `tells_carrier`: it knows the carrier of each number.
+    `wants_carrier`: an attach must name it.
     `read_back`: it tells who holds a number, so a write is proven by reading.
     `attach_at_once`: how many numbers one attach call may carry. `at_once`: how many calls are
     under way at one time. `request_life`: the longest that a request may still take effect after
@@ -34,7 +37,10 @@ class Abilities:
     attach: bool = True
     detach: bool = True
     set_pathway: bool = True
+    move_in_place: bool = False
     read_back: bool = True
+    tells_carrier: bool = True
+    wants_carrier: bool = False
     directions: tuple[Direction, ...] = ("inbound", "outbound")
     attach_at_once: int = 1
     at_once: int = 4

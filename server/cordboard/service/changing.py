@@ -44,7 +44,7 @@ class Changes:
         binding_rules.one_platform(asked)
         await self._planner.ready(caller.account, asked)
         draft = binding_rules.draw_up(asked, await self._planner.observed(caller.account, asked))
-        self._planner.supported(draft)
+        self._planner.supported(asked, draft)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
         return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
@@ -72,7 +72,7 @@ class Changes:
                 "shows how it stands; plan what is wanted from there."
             )
             return self._results.bare("plan_rejected", text, plan_id=plan_id, action="undo")
-        self._planner.supported(draft)
+        self._planner.supported(asked, draft)
         return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
 
     async def apply(self, caller: Caller, plan_id: str) -> ChangeResult | Question:

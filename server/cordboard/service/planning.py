@@ -10,7 +10,7 @@ from cordboard.binding import NO_PATHWAY
 from cordboard.clock import Clock, later, stamp
 from cordboard.display import shown
 from cordboard.engine import spent
-from cordboard.errors import AgentNotFound, Frozen, NotSupported, ReadOnly
+from cordboard.errors import AgentNotFound, Frozen, InvalidArguments, NotSupported, ReadOnly
 from cordboard.guard import Answer, Asker, Guard, NobodyToAsk
 from cordboard.plan import Draft, Plan
 from cordboard.platforms import Platform, TransactionalPlatform
@@ -69,8 +69,16 @@ class Planner:
             raise NotSupported(why)
         await self.not_frozen(account)
 
-    def supported(self, draft: Draft) -> None:
-        """Raises: NotSupported where a change brings a pathway to an agent that can have none."""
+    def supported(self, asked: Asked, draft: Draft) -> None:
+        """Raises: NotSupported where a change brings a pathway to an agent that can have none;
+        InvalidArguments where the platform wants the carrier and nobody named it."""
+        if self._platform(asked.agent).abilities.wants_carrier and not asked.provider:
+            unknown = [c.number for c in draft.changes if not c.image.provider]
+            if unknown:
+                raise InvalidArguments(
+                    f"provider: this platform wants the carrier of {', '.join(unknown[:5])}.",
+                    "Name it as provider; ask the user, do not guess.",
+                )
         for change in draft.changes:
             side = change.after
             if side.pathway not in (NO_PATHWAY, change.before.pathway) or (
@@ -108,7 +116,8 @@ class Planner:
         held = await self._store.glance(
             lambda tx: operations.holders(tx, account, platform.name, seen.numbers)
         )
-        return replace(seen, held=held, one_way=not platform.abilities.detach)
+        can = platform.abilities
+        return replace(seen, held=held, one_way=not can.detach, tells_carrier=can.tells_carrier)
 
     async def plan(self, caller: Caller, asked: Asked, draft: Draft, reason: str) -> PlanRecord:
         """Store the plan, with the level it needs; or find the same one, still open.

@@ -37,7 +37,7 @@ class LocalPlatform:
     """Bindings in the store. Every read is one transaction, every write part of the caller's."""
 
     name = "local"
-    abilities = Abilities()
+    abilities = Abilities(move_in_place=True)
 
     def __init__(self, store: Store) -> None:
         self._store = store
