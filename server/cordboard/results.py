@@ -242,7 +242,7 @@ def _problems(record: PlanRecord, now: str) -> str:
     wrong = [
         told for told in outcomes.of_changes(record, now) if told[1] in ("unknown", "not_applied")
     ]
-    said = [f"{change.number}: {shown(detail, 400)}." for change, _, detail in wrong[:_TOLD]]
+    said = [f"{c.number}: {shown(detail, 400).rstrip('.')}." for c, _, detail in wrong[:_TOLD]]
     if len(wrong) > _TOLD:
         said.append(f"{len(wrong) - _TOLD} more stand in changes.")
     return " ".join(said)

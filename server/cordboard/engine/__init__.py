@@ -91,7 +91,7 @@ class Engine:
             lambda tx: operations.find(tx, record.plan.account, record.plan_id)
         )
         way = self._ways.get(record.plan.platform)
-        if found is None or found.due_at > stamp(self._clock()) or not isinstance(way, StepByStep):
+        if found is None or not isinstance(way, StepByStep):
             return record
         await way.recover(found)
         return await self._store.read(lambda tx: plans.find_again(tx, record))

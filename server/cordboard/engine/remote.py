@@ -35,6 +35,7 @@ from cordboard.stores.operations import LostFence, Operation
 from cordboard.stores.plans import PlanRecord
 
 _POLL_SECONDS = 0.1
+_JOIN_SECONDS = 5.0
 _READING_SECONDS = 60.0
 """For how long numbers are held for a process that reads preconditions and then says nothing."""
 
@@ -54,6 +55,7 @@ class StepByStep:
     ) -> None:
         self._store, self._platform, self._permission = store, platform, permission
         self._workers, self._clock, self._pace, self._sleep = workers, clock, pace, sleep
+        self._recovering: dict[str, anyio.Event] = {}
 
     async def apply(self, clearance: Clearance) -> PlanRecord:
         """Apply exactly the cleared plan, as far as it comes while a call may wait.
@@ -81,7 +83,24 @@ class StepByStep:
         return await self._store.write(work)
 
     async def recover(self, found: Operation) -> None:
-        """Go on with an operation that is due: settle what is unknown, send what was not sent."""
+        """Go on with an operation that is due: settle what is unknown, send what was not sent.
+
+        Where this process is at it already, that is waited for, a little.
+        """
+        at_it = self._recovering.get(found.plan_id)
+        if at_it is not None:
+            with anyio.move_on_after(_JOIN_SECONDS):
+                await at_it.wait()
+            return
+        self._recovering[found.plan_id] = ended = anyio.Event()
+        try:
+            if found.due_at <= self._now():
+                await self._take_over(found)
+        finally:
+            del self._recovering[found.plan_id]
+            ended.set()
+
+    async def _take_over(self, found: Operation) -> None:
         lease = self._pace.lease_of(self._platform.abilities)
 
         def take(tx: Transaction) -> tuple[Operation, PlanRecord]:

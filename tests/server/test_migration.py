@@ -1,0 +1,99 @@
+"""A store of an older version, opened by this one: everything is kept, or nothing is touched."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.world import NUMBERS, SEEDS, TEST_ONE, Worlds, serve
+
+from cordboard.errors import StoreUnavailable
+from cordboard.stores.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+
+def first_schema() -> Iterator[str]:
+    script = (files("cordboard.stores") / "schema" / "1.sql").read_text("utf-8")
+    bare = "\n".join(line.partition("--")[0] for line in script.splitlines())
+    for statement in filter(str.strip, bare.split(";")):
+        dense = " WITHOUT ROWID" if "CREATE TABLE" in statement else ""
+        yield statement + dense
+
+
+def an_old_store(path: Path, newer: Path) -> None:
+    """The contents of a store of today, in a file as version 1 made them."""
+    with closing(sqlite3.connect(path)) as db:
+        for statement in first_schema():
+            db.execute(statement)
+        db.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+        db.execute("INSERT INTO schema_version VALUES (1)")
+        tables = [
+            row[0]
+            for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if row[0] != "schema_version"
+        ]
+        db.execute("ATTACH ? AS newer", (str(newer),))
+        for table in tables:
+            db.execute(f"INSERT INTO {table} SELECT * FROM newer.{table}")  # noqa: S608 - our names
+        db.commit()
+
+
+async def test_a_store_of_version_1_keeps_its_plans_and_its_journal(
+    make_world: Worlds, tmp_path: Path
+) -> None:
+    world = make_world(SEEDS)
+    planned = await world.call("attach_numbers", agent="local:support", numbers=[TEST_ONE])
+    await world.close()
+    home = tmp_path / "old"
+    home.mkdir()
+    an_old_store(home / "cordboard.db", world.database)
+    shutil.copy(world.database.with_name("cordboard.db.key"), home / "cordboard.db.key")
+    server = serve(home, world.clock, "standard", {})
+    try:
+        world.server = server
+        assert (await server.app.store.facts())["schema"] == "2"
+        assert len((await world.call("list_numbers"))["numbers"]) == len(NUMBERS)
+        done = await world.call("apply_plan", plan_id=planned.plan_id)
+        assert done.status == "applied"
+        assert await world.events() == ["planned", "approved", "applied"]
+    finally:
+        await server.app.store.close()
+
+
+async def test_a_migration_that_fails_leaves_the_old_store_as_it_was(
+    make_world: Worlds, tmp_path: Path
+) -> None:
+    world = make_world(SEEDS)
+    await world.call("attach_numbers", agent="local:support", numbers=[TEST_ONE])
+    path = tmp_path / "old.db"
+    an_old_store(path, world.database)
+    with closing(sqlite3.connect(path)) as db:  # the last table that version 2 makes is there
+        db.execute("CREATE TABLE step (something TEXT)")
+        before = list(db.iterdump())
+    with pytest.raises(StoreUnavailable):
+        await SqliteStore(path).facts()
+    with closing(sqlite3.connect(path)) as db:
+        assert list(db.iterdump()) == before
+
+
+async def test_processes_that_open_an_old_store_at_once_migrate_it_once(
+    make_world: Worlds, tmp_path: Path
+) -> None:
+    world = make_world(SEEDS)
+    path = tmp_path / "old.db"
+    await world.call("list_numbers")
+    an_old_store(path, world.database)
+    stores = [SqliteStore(path) for _ in range(4)]
+    async with anyio.create_task_group() as group:
+        for store in stores:
+            group.start_soon(store.facts)
+    for store in stores:
+        assert (await store.facts())["schema"] == "2"
+        await store.close()
