@@ -121,7 +121,7 @@ class NumberShape(Shape):
 
 
 class AgentShape(Shape):
-    """An agent; `numbers` counts those bound to it."""
+    """An agent; `numbers` counts those bound to it, -1 where the platform does not tell."""
 
     agent: str
     name: str

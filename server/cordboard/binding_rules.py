@@ -138,6 +138,7 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
             remarks.append(verdict.warning)
         if found.number in seen.held:
             problems.append(held_by(found.number, seen.held[found.number]))
+            continue  # how it stands now says little
         owned.append(found)
     return owned, problems, remarks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -22,3 +23,9 @@ def stamp(moment: datetime) -> str:
 def later(moment: datetime, seconds: float) -> str:
     """The stamp of a moment so many seconds on (negative: before)."""
     return stamp(moment + timedelta(seconds=seconds))
+
+
+def steady() -> float:
+    """Seconds that only rise, also while the process is stopped or, on Linux, the machine asleep."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)

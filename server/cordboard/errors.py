@@ -209,7 +209,7 @@ class PlatformError(CordboardError):
     """A platform answered with an error, or with something it should not."""
 
     code = "PLATFORM_ERROR"
-    default_remedy = "Read the platform's words above; try again later or tell the operator."
+    default_remedy = "Try again later; if it stays so, tell the operator."
 
 
 class PlatformAuth(PlatformError):

@@ -47,8 +47,9 @@ def describe_side(side: Side) -> str:
     return f"{side.agent} on pathway {quoted(pathway.pathway_id)}{version}{node}"
 
 
-def describe_change(change: Change) -> str:
-    """One line: number, label, purpose and tags, before -> after."""
+def describe_change(change: Change, *, blind: bool = False) -> str:
+    """One line: number, label, purpose and tags, before -> after. `blind`: nobody could be asked
+    who holds it."""
     image = change.image
     about = [quoted(image.label)] if image.label else []
     about.append(image.purpose or "purpose unknown")
@@ -56,13 +57,16 @@ def describe_change(change: Change) -> str:
     if change.direction == "outbound":
         about.append("outbound")
     before, after = describe_side(change.before), describe_side(change.after)
+    before = "not known who" if blind and not change.before.agent else before
     return f"{change.number} ({', '.join(about)}): {before} -> {after}"
 
 
 def lines(plan: Plan) -> list[str]:
     """The changes, one a line, then warnings (also what was not checked), at most 25 of each."""
     changes = plan.draft.changes
-    said = [describe_change(change) for change in changes[:SHOWN_CHANGES]]
+    # A platform that has no way back tells no holders either.
+    blind = plan.draft.one_way
+    said = [describe_change(change, blind=blind) for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
         more = len(changes) - SHOWN_CHANGES
         said.append(f"… and {more} more: `cordboard plans show {plan.plan_id}` lists them all")

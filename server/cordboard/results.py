@@ -209,7 +209,7 @@ def _reversed(record: PlanRecord) -> str:
     if record.undone_by:
         return f"It was undone since, by plan {record.undone_by}."
     if record.plan.draft.one_way:
-        return f"It cannot be reversed from here: {record.plan.platform} has no way back."
+        return "It cannot be reversed from here."
     return f"undo_plan with plan_id {record.plan_id} reverses it."
 
 
@@ -223,8 +223,8 @@ def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
     problems = _problems(record, now)
     if status == "partly_applied":
         return (
-            f"Done in part, to {what}: {counts['applied']} {of_all} are applied, "
-            f"{counts['not_applied']} are not. {problems} To finish it ask for the same again (what is "
+            f"Done in part, to {what}: applied {counts['applied']} {of_all}, not applied "
+            f"{counts['not_applied']}. {problems} To finish it ask for the same again (what is "
             f"done stays as it is). {_reversed(record)}"
         )
     said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} the answer was lost. {problems} "

@@ -718,7 +718,7 @@ REFUSALS = [
         "is not attached to",
         "get_number_route",
     ),
-    (attach("agent-nobody", FREE), "NOT_FOUND", "Agent not found", "platform's words"),
+    (attach("agent-nobody", FREE), "NOT_FOUND", "Agent not found", "tell the operator"),
     (attach("agent-unused", "+12025550100"), "INVALID_INBOUND_NUMBERS", "none was attached", "list_numbers"),
     (replace(attach(SALES), numbers=()), "INVALID_BODY", "did not take the form", "operator"),
 ]  # fmt: skip

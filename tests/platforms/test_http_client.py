@@ -144,7 +144,7 @@ GIVEN_UP = [
     (
         httpx.Response(500, json={"message": "no luck"}),
         PlatformError,
-        "Bland answered 500 (GET personas). It said: \"{'message':'no luck'}\".",
+        "Bland answered 500 (GET personas). It said: \"no luck\".",
         1,
     ),
     (

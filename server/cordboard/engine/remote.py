@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 
 import anyio
 
@@ -16,6 +17,7 @@ from cordboard import preconditions
 from cordboard.binding_rules import held_by
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.book import Book
+from cordboard.engine.keeping import while_kept
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.permission import (
     Permission,
@@ -36,8 +38,6 @@ from cordboard.stores.plans import PlanRecord
 
 _POLL_SECONDS = 0.1
 _JOIN_SECONDS = 5.0
-_READING_SECONDS = 60.0
-"""For how long numbers are held for a process that reads preconditions and then says nothing."""
 
 
 class StepByStep:
@@ -101,10 +101,8 @@ class StepByStep:
             ended.set()
 
     async def _take_over(self, found: Operation) -> None:
-        lease = self._pace.lease_of(self._platform.abilities)
-
         def take(tx: Transaction) -> tuple[Operation, PlanRecord]:
-            mine = operations.take_over(tx, found, later(self._clock(), lease))
+            mine = operations.take_over(tx, found, self._lease())
             record = plans.known(tx, found.account, found.plan_id, self._now())
             if record.state in plans.UNDER_WAY:
                 return mine, record
@@ -143,7 +141,11 @@ class StepByStep:
             record = await self._store.read(
                 lambda tx: plans.known(tx, clearance.account, clearance.plan_id, self._now())
             )
-            seen = await self._platform.observe(clearance.account, record.plan.look())
+            seen = await while_kept(
+                partial(self._platform.observe, clearance.account, record.plan.look()),
+                partial(self._keep, taken),
+                self._pace.lease_of(self._platform.abilities),
+            )
             begun = await self._store.write(lambda tx: self._begin(tx, taken, clearance, seen))
         except LostFence:
             raise NumberHeld(
@@ -156,6 +158,13 @@ class StepByStep:
             raise
         return begun, taken if begun.state == "applying" else None
 
+    async def _keep(self, mine: Operation) -> None:
+        due = self._lease()
+        await self._store.write(lambda tx: operations.keep(tx, mine, due))
+
+    def _lease(self) -> str:
+        return later(self._clock(), self._pace.lease_of(self._platform.abilities))
+
     def _take(self, tx: Transaction, clearance: Clearance) -> PlanRecord | Operation | None:
         """Hold the plan's numbers; the record where there is nothing to begin, None: not yet."""
         now = self._now()
@@ -166,7 +175,7 @@ class StepByStep:
         other = operations.find(tx, clearance.account, clearance.plan_id)
         if other is not None and other.due_at > now:
             return None
-        due = later(self._clock(), _READING_SECONDS)
+        due = self._lease()
         if other is not None:
             return operations.take_over(tx, other, due)
         numbers = [c.number for c in record.plan.draft.changes]
@@ -183,7 +192,7 @@ class StepByStep:
         self, tx: Transaction, mine: Operation, clearance: Clearance, seen: Observed
     ) -> PlanRecord:
         now = self._now()
-        operations.keep(tx, mine, later(self._clock(), _READING_SECONDS))
+        operations.keep(tx, mine, self._lease())
         record = plans.known(tx, clearance.account, clearance.plan_id, now)
         if record.state in plans.WAITING:
             self._permission.check(tx, record, clearance)

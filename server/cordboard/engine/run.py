@@ -7,7 +7,6 @@ come into effect any more, and reading decides, not the answer (DESIGN, "Apply")
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,8 +15,9 @@ from typing import Any
 import anyio
 
 from cordboard import progress
-from cordboard.clock import Clock, later
+from cordboard.clock import Clock, later, steady
 from cordboard.engine.book import Book
+from cordboard.engine.keeping import while_kept
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.steps import Held, Job, Path, jobs, merged, path, told
 from cordboard.engine.verdicts import (
@@ -34,7 +34,6 @@ from cordboard.errors import (
     Frozen,
     PlatformError,
     PlatformUnreachable,
-    StoreUnavailable,
 )
 from cordboard.platforms import Accepted, Call, RemotePlatform
 from cordboard.stores.operations import LostFence, Step
@@ -77,28 +76,9 @@ class Run:
 
         Raises: StoreUnavailable; whatever was not recorded is then settled after the lease.
         """
-        failed: StoreUnavailable | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._keep, group.cancel_scope)
-            try:
-                await self._work()
-            except LostFence:
-                pass
-            except StoreUnavailable as exc:  # not from within the group, which would wrap it
-                failed = exc
-            group.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-
-    async def _keep(self, scope: anyio.CancelScope) -> None:
-        """Hold on to the operation while it is worked on, however slow the vendor is."""
-        while True:
-            await anyio.sleep(self._pace.lease_of(self._platform.abilities) / 3)
-            with suppress(StoreUnavailable):  # whoever records next meets it too
-                try:
-                    await self._book.keep()
-                except LostFence:
-                    scope.cancel()
+        with suppress(LostFence):
+            lease = self._pace.lease_of(self._platform.abilities)
+            await while_kept(self._work, self._book.keep, lease)
 
     async def _work(self) -> None:
         steps = await self._book.steps()
@@ -176,13 +156,16 @@ class Run:
         tries = 0
         while steps[0].done < ways[0].end:
             call = merged([way.calls[step.done] for step, way in zip(steps, ways, strict=True)])
+            # Before the commit, from which the quiet period counts: a process that was stopped in
+            # between must not send when it wakes after another one has settled the number.
+            send_by = steady() + self._pace.window_of(self._platform.abilities)
             try:
                 steps = await self._book.sending(steps, call)
             except Frozen as exc:
                 self.stop(exc.what)
                 await self._not_sent(steps, f"not sent: {exc.what}")
                 return
-            answer = await self._write(call)
+            answer = await self._write(call, send_by)
             if isinstance(answer, AnswerLost):
                 self._lost += 1
                 if self._lost >= _LOST_MOST:
@@ -200,8 +183,7 @@ class Run:
             now = self._book.now()
             steps = [advanced(step, way, now) for step, way in zip(steps, ways, strict=True)]
 
-    async def _write(self, call: Call) -> Accepted | PlatformError | AnswerLost:
-        send_by = time.monotonic() + self._pace.window_of(self._platform.abilities)
+    async def _write(self, call: Call, send_by: float) -> Accepted | PlatformError | AnswerLost:
         try:
             return await self._platform.write(self._account, call, send_by)
         except (PlatformError, AnswerLost) as exc:

@@ -62,10 +62,10 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
     if at == way.end:
         return _in_effect(step, way, "", now)
     if at is None:
-        why = f"conflict: {told(held, way.change)} holds it now ({step.detail})"
+        why = f"conflict: {told(held, way.change)} holds it now ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", detail=why))
     if at == 0 and not step.back:
-        why = f"it was not done ({step.detail})"
+        why = f"it was not done ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
     # Halfway: it goes on from there, so that nobody is left without an answer.
     gap = step.bare_from or (now if bare(way.states[at], way.change) else "")
@@ -118,6 +118,10 @@ def _gap(step: Step, now: str) -> str:
         return ""
     gap = datetime.fromisoformat(now) - datetime.fromisoformat(step.bare_from)
     return f"unrouted for {round(gap.total_seconds() * 1000)} ms"
+
+
+def _within(sentence: str) -> str:
+    return sentence.rstrip(".")
 
 
 def _joined(*said: str) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from typing import Any
 import anyio
 import httpx
 
+from cordboard.clock import steady
 from cordboard.http_client.address import checked, segment
 from cordboard.http_client.answers import (
     Reply,
@@ -85,7 +85,7 @@ class HttpClient:
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         read_tries: int = 4,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = steady,
     ) -> None:
         """`name`: the platform's, for messages. `now`: the clock of `send_by`, in seconds."""
         self._name = name

@@ -29,6 +29,9 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+_FOR_READERS = ("message", "detail", "error_description", "error")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer without secrets. `data`: the parsed JSON, None where `is_json` is False; `text`:
@@ -42,8 +45,14 @@ class Reply:
     @property
     def said(self) -> str:
         """The platform's words as a sentence of our own, "" for none or a page of HTML."""
-        words = self.text.strip()
+        words = self._sentence() or self.text.strip()
         return f" It said: {quoted(words)}." if words and not words.startswith("<") else ""
+
+    def _sentence(self) -> str:
+        """The one field of a JSON object that is for a reader, where it has one."""
+        told = self.data if isinstance(self.data, dict) else {}
+        found = [told[name] for name in _FOR_READERS if isinstance(told.get(name), str)]
+        return found[0] if found else ""
 
 
 class Unreadable(Exception):

@@ -92,15 +92,15 @@ class CordboardServer(MCPServer[Any]):
             with progress.heard_by(telling.listener(context)):
                 answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
         except CordboardError as exc:
-            return _failed(self._commands(str(exc)), exc.code)
+            return _failed(self.commands(str(exc)), exc.code)
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
             return _crashed(name, exc)
         if isinstance(answer, Question):
-            return asking.put(replace(answer, text=self._commands(answer.text)))
+            return asking.put(replace(answer, text=self.commands(answer.text)))
         data = answer.model_dump(mode="json")
-        return _result(data | {"message": self._commands(data["message"])})
+        return _result(data | {"message": self.commands(data["message"])})
 
-    def _commands(self, text: str) -> str:
+    def commands(self, text: str) -> str:
         """Text whose commands work as they stand: with the store, where it is not the default one."""
         settings = self.app.settings
         if settings.default_database:
@@ -130,7 +130,7 @@ class CordboardServer(MCPServer[Any]):
         settings = self.app.settings
         if context is None:
             return Caller(settings.account, settings.principal)
-        asker = asking.ClientAsker(context, settings.ask_seconds, self._commands)
+        asker = asking.ClientAsker(context, settings.ask_seconds, self.commands)
         return Caller(settings.account, settings.principal, asker, asking.came_with(context))
 
     def _named(self, name: str) -> AnyTool:

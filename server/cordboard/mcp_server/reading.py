@@ -36,20 +36,20 @@ def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> No
                      mime_type="application/json")  # fmt: skip
     async def number(number: str) -> str:
         """One number of the account: owner, label, purpose, what answers it now and why."""
-        return _text(await _found(app.service.routes.get_number_route(account, number)))
+        return _text(await _found(server, app.service.routes.get_number_route(account, number)))
 
     @server.resource("cordboard://agents/{agent}", title="An agent with its numbers",
                      mime_type="application/json")  # fmt: skip
     async def agent(agent: str) -> str:
         """One agent with the numbers bound to it and each number's own pathway."""
-        return json.dumps(await _found(_agent(app, agent)), ensure_ascii=False)
+        return json.dumps(await _found(server, _agent(app, agent)), ensure_ascii=False)
 
     @server.resource("cordboard://plans/{plan_id}", title="A plan with all its changes",
                      mime_type="application/json")  # fmt: skip
     async def plan(plan_id: str) -> str:
         """One plan with every change, also beyond the 25 that tool results show."""
         caller = Caller(account, app.settings.principal)
-        return _text(await _found(app.service.changes.get(caller, plan_id, every=True)))
+        return _text(await _found(server, app.service.changes.get(caller, plan_id, every=True)))
 
     for prompt in prompts:
         server.add_prompt(
@@ -88,17 +88,18 @@ async def _agent(app: App, agent: str) -> dict[str, Any]:
         "updated_at": entry.agent.updated_at,
         "numbers": [number.model_dump() for number in page.numbers],
         "more": bool(page.next_cursor),
+        "incomplete": [part.model_dump() for part in page.incomplete],
     }
 
 
-async def _found(work: Awaitable[T]) -> T:
+async def _found(server: CordboardServer, work: Awaitable[T]) -> T:
     """A refusal of ours as the protocol's: no such resource, and why."""
     try:
         return await work
     except CordboardError as exc:
         missing = isinstance(exc, RequestError)
         kind = ResourceNotFoundError if missing else ResourceError
-        raise kind(f"{exc.code}: {exc.what} {exc.remedy}") from None
+        raise kind(server.commands(f"{exc.code}: {exc.what} {exc.remedy}")) from None
 
 
 def _text(answer: Any) -> str:

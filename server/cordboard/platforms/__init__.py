@@ -186,7 +186,7 @@ class RemotePlatform(Platform, Protocol):
         ...
 
     async def write(self, account: str, call: Call, send_by: float) -> Accepted:
-        """Do one write, once. Nothing is sent after `send_by`, a moment of time.monotonic().
+        """Do one write, once. Nothing is sent after `send_by`, a moment of clock.steady().
 
         Raises: PlatformError where it was certainly not done; AnswerLost where that is not known.
         """

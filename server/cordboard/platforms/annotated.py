@@ -25,6 +25,14 @@ from cordboard.platforms import (
 from cordboard.request import Action, Look, Observed
 
 _PAGE = 200
+_MOST_PAGES = 5
+"""How many of the vendor's pages one page of ours may take to fill."""
+
+
+def _fits(owned: OwnedNumber, only: NumberFilter) -> bool:
+    low = only.query.casefold()
+    carrier = not only.provider or owned.provider == only.provider
+    return carrier and (low in owned.number or low in owned.label.casefold())
 
 
 class AnnotatedPlatform:
@@ -53,8 +61,18 @@ class AnnotatedPlatform:
     async def numbers(
         self, account: str, only: NumberFilter, after: str, limit: int
     ) -> Page[OwnedNumber]:
-        page = await self._platform.numbers(account, only, after, limit)
-        return replace(page, items=tuple([await self._known(account, n) for n in page.items]))
+        """Filtered here, after the inventory's words were added; a page may be short."""
+        carrier = only.provider if self.abilities.tells_carrier else ""
+        asked = replace(only, query="", provider=carrier)
+        found: list[OwnedNumber] = []
+        for _ in range(_MOST_PAGES):
+            page = await self._platform.numbers(account, asked, after, limit - len(found))
+            known = [await self._known(account, n) for n in page.items]
+            found += [n for n in known if _fits(n, only)]
+            after = page.after
+            if not after or len(found) == limit:
+                break
+        return Page(tuple(found), after)
 
     async def pathways(self, account: str, query: str, after: str, limit: int) -> Page[PathwayInfo]:
         return await self._platform.pathways(account, query, after, limit)

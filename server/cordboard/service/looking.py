@@ -87,12 +87,28 @@ class Lookups:
             return await p.numbers(account, only, after, most)
 
         items, after, incomplete = await self._gather(asked, platform, cursor, limit, fetch)
+        incomplete += self._blind_spots(only, {owned.platform for owned in items}, platform)
         return NumberList(
             numbers=[number_shape(owned) for owned in items],
             next_cursor=after,
             incomplete=incomplete,
             message=await self._message(account, len(items), "number", after, incomplete),
         )
+
+    def _blind_spots(
+        self, only: NumberFilter, listed: set[str], platform: str
+    ) -> list[IncompleteShape]:
+        """What platforms do not tell about the numbers that were listed, or left out."""
+        found: list[IncompleteShape] = []
+        for name in self._named(platform, []):
+            can = self._platforms[name].abilities
+            if only.provider and not can.tells_carrier:
+                why = "it does not tell carriers: only numbers whose carrier is declared are found by it"
+                found.append(IncompleteShape(platform=name, why=f"NOT_SUPPORTED: {why}"))
+            if name in listed and not can.read_back:
+                why = "it does not tell which agent holds a number, so no bindings are shown"
+                found.append(IncompleteShape(platform=name, why=f"NOT_SUPPORTED: {why}"))
+        return found
 
     async def list_pathways(
         self,

@@ -14,14 +14,14 @@ from cordboard.clock import Clock, stamp
 from cordboard.display import shown
 from cordboard.errors import NotSupported, NumberNotFound, PlatformError, RequestError
 from cordboard.platforms import Platform
-from cordboard.service.looking import bad_format, is_empty, shaped
+from cordboard.service.looking import bad_format, is_empty, shaped, why_missing
 from cordboard.service.shapes import EMPTY, route_message, route_shape
 from cordboard.stores import Row, Store
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one platform told of a number. `blind`: it has it, and does not tell who holds it."""
+    """What one platform told of a number. `blind`: it may have it, and does not tell who holds it."""
 
     owned: OwnedNumber | None = None
     agents: Mapping[str, Agent | None] = field(default_factory=dict[str, Agent | None])
@@ -62,16 +62,20 @@ class Routes:
             agents = {b.agent: await platform.agent(account, b.agent) for b in bound}
         except PlatformError as exc:
             return _Seen(down=exc)
-        return _Seen(owned, agents, blind=owned is not None and not platform.abilities.read_back)
+        can = platform.abilities
+        # One that lists no numbers may have this one all the same.
+        blind = not can.read_back and (owned is not None or not can.list_numbers)
+        return _Seen(owned, agents, blind=blind)
 
     async def _not_found(self, account: str, number: str) -> RequestError:
         verdict = numbers.check(number)
         if not verdict.ok:
             return bad_format(verdict)
-        near = [n for p in self._platforms.values() for n in await _nearest(p, account, number)]
+        every = [n for p in self._platforms.values() for n in await _nearest(p, account, number)]
+        near = list(dict.fromkeys(every))
         said = f"{number} does not belong to this account."
         if near:
-            said += f" Nearest owned: {', '.join(near)}; ask the user which is meant."
+            said += f" Nearest owned: {', '.join(near)}; not used."
         else:
             said += f" {EMPTY}" if await is_empty(self._platforms, account) else ""
         return NumberNotFound(said)
@@ -111,7 +115,7 @@ def _notes(
     seen: Mapping[str, _Seen], inbound: Sequence[RouteShape], holds: Sequence[Row]
 ) -> list[str]:
     """What a reader must know beside the bindings."""
-    notes = [f"{name} did not answer: {part.down.what}" for name, part in seen.items() if part.down]
+    notes = [f"{n} could not be read: {why_missing(p.down)}" for n, p in seen.items() if p.down]
     notes += [
         f"{name} does not tell which agent holds a number there."
         for name, p in seen.items()

@@ -95,9 +95,16 @@ def route_message(
 ) -> str:
     """One or two sentences: who answers, who calls, what could not be seen, what is still open."""
     answers = " and ".join(r.agent for r in inbound)
-    said = f"{answers} answers {number} now." if inbound else f"Nobody answers {number} now."
-    if unseen:
-        said += f" That is without {' and '.join(unseen)}, which could not be read; see notes."
+    missing = " and ".join(unseen)
+    if inbound:
+        said = f"{answers} answers {number} now."
+        said += f" {missing} could not be read; see notes." if missing else ""
+    elif missing:
+        said = (
+            f"Nobody answers {number} as far as could be read: {missing} could not be; see notes."
+        )
+    else:
+        said = f"Nobody answers {number} now."
     if outbound:
         said += f" It serves outbound calls of {', '.join(r.agent for r in outbound)}."
     if open_plans:
@@ -109,7 +116,7 @@ def listing_message(count: int, noun: str, after: str, missing: Sequence[str] = 
     """What a listing says in words: how many, whether there are more, and what is missing."""
     said = f"{count} {noun}{'' if count == 1 else 's'}."
     if missing:
-        said += f" Not complete: {', '.join(missing)} could not be listed; see incomplete."
+        said += f" Not all is known of {', '.join(dict.fromkeys(missing))}; see incomplete."
     if after:
         said += " There are more: call again with next_cursor as cursor and the same arguments."
     return said

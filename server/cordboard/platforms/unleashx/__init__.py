@@ -177,17 +177,13 @@ class UnleashxPlatform:
             nearest={text: self._inventory.nearest(text) for text in missing[:_LOOK_ALIKES]},
             serves={name: frozenset() for name in sorted(look.gaining & found.keys())},
             providers=self._inventory.providers,
-            unchecked=self._unchecked(look, list(found.values()), list(owned.values())),
+            unchecked=self._unchecked(look, list(found.values())),
         )
 
-    def _unchecked(
-        self, look: Look, found: Sequence[Found], owned: Sequence[OwnedNumber]
-    ) -> tuple[str, ...]:
+    def _unchecked(self, look: Look, found: Sequence[Found]) -> tuple[str, ...]:
         said = [limits.HOLDER, limits.ONE_WAY]
         said += [] if self._inventory else [limits.UNDECLARED]
         said += [limits.SERVES] if look.gaining else []
-        unknown = self._contract.wants_provider and any(not one.provider for one in owned)
-        said += [limits.CARRIER] if unknown else []
         for one in found:
             said += one.remarks
         return tuple(said)

@@ -37,10 +37,6 @@ SERVES = (
 UNDECLARED = (
     "No numbers are declared for UnleashX, so it was not checked that they belong to this account."
 )
-CARRIER = (
-    "UnleashX wants the carrier of every number; where none is declared and no provider is named, "
-    "the number is refused before anything is sent."
-)
 
 
 def as_declared(agent: str) -> str:
