@@ -183,7 +183,9 @@ class Results:
             return f"Nothing was changed: not confirmed to {what}. {again}".rstrip()
         if status == "discarded":
             return f"Plan {plan.plan_id} to {what} is discarded. Nothing was changed."
-        return f"Nothing was changed: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
+        clean = record.state != "failed" or not _touched(record)
+        said = "Nothing was changed" if clean else "Not done"
+        return f"{said}: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
 
 
 def _form(plan: Plan) -> str:
@@ -208,6 +210,8 @@ def _done(record: PlanRecord) -> str:
 def _reversed(record: PlanRecord) -> str:
     if record.undone_by:
         return f"It was undone since, by plan {record.undone_by}."
+    if record.steps and not any(step.state == "applied" for step in record.steps):
+        return ""
     if record.plan.draft.one_way:
         return "It cannot be reversed from here."
     return f"undo_plan with plan_id {record.plan_id} reverses it."
@@ -224,17 +228,28 @@ def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
     if status == "partly_applied":
         return (
             f"Done in part, to {what}: applied {counts['applied']} {of_all}, not applied "
-            f"{counts['not_applied']}. {problems} To finish it ask for the same again (what is "
-            f"done stays as it is). {_reversed(record)}"
+            f"{counts['not_applied']}. {problems} {_to_finish(record)}{_reversed(record)}"
         )
     said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} the answer was lost. {problems} "
     settled_from = outcomes.settled_from(record)
     if not settled_from:
         return f"{said}It cannot be read: `cordboard plans settle {record.plan_id}` records what a person finds."
     return (
-        f"{said}They are held, nothing is sent again; after {settled_from} they are read and settled. "
+        f"{said}They are held; after {settled_from} they are read, and settled or gone on with. "
         f"{_UNDER_WAY.format(plan_id=record.plan_id)}"
     )
+
+
+def _touched(record: PlanRecord) -> bool:
+    """Whether anything of a plan that failed was in effect for a while, or may have been."""
+    return any(s.back or s.bare_from or s.detail.startswith("conflict") for s in record.steps)
+
+
+def _to_finish(record: PlanRecord) -> str:
+    """The follow-up: what was not begun can be asked for again; what is halfway says itself how."""
+    if any(step.state == "not_applied" and not step.done for step in record.steps):
+        return "To finish it ask for the same again (what is done stays as it is). "
+    return ""
 
 
 def _problems(record: PlanRecord, now: str) -> str:

@@ -6,6 +6,7 @@ one time, and decides nothing: it is the least that anybody can take.
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ import pytest
 from tests.bench.measuring import Figure, Pair, Table, shown, timed_async
 from tests.bench.stores import ACCOUNT, make_store
 from tests.platforms.fake_bland import FakeBland
-from tests.platforms.fake_synthflow import FakeAgent, FakeNumber, FakeSynthflow
+from tests.platforms.fake_synthflow import WORKSPACE, FakeAgent, FakeNumber, FakeSynthflow
 from tests.platforms.vendors import S_DESK, SUPPORT
 from tests.platforms.wire import Fake, Wire
 from tests.world import EMPTY, fill, many, names
@@ -83,7 +84,7 @@ def synthflow_environ(fake: FakeSynthflow) -> dict[str, str]:
     return {
         "SYNTHFLOW_API_KEY": fake.key,
         "SYNTHFLOW_REGION": "us",
-        "SYNTHFLOW_WORKSPACE": fake.workspace,
+        "SYNTHFLOW_WORKSPACE": WORKSPACE,
     }
 
 
@@ -135,14 +136,16 @@ async def bare_bland(http: httpx.AsyncClient, numbers: Sequence[str]) -> None:
 
 
 async def bare_synthflow(http: httpx.AsyncClient, numbers: Sequence[str]) -> None:
-    """Each number read, then for each call of 25: read the agent, write, read it back."""
+    """Each number read, then for each call of 25: read agent and numbers, write, read it back."""
     agent = f"/v2/assistants/{S_DESK}"
 
     async def look(number: str) -> None:
-        (await http.get(f"/v2/numbers/{number.removeprefix('+')}?workspace=w")).raise_for_status()
+        path = f"/v2/numbers/{number.removeprefix('+')}"
+        (await http.get(path, params={"workspace": WORKSPACE})).raise_for_status()
 
     async def attach(part: Sequence[str]) -> None:
         await http.get(agent)
+        await all_at_once([partial(look, number) for number in part])
         done = await http.put(f"{agent}/phone_numbers", json={"phone_numbers": list(part)})
         done.raise_for_status()
         await http.get(agent)
@@ -204,7 +207,7 @@ async def test_the_journal_of_a_step_costs_little(table: Table, tmp_path: Path) 
     numbers = TEXTS[:STEPS]
     for number in numbers:
         fake.state.numbers[number].persona = SUPPORT
-    app = app_at(tmp_path, {"bland": Wire(fake)}, BLAND_API_KEY=fake.key)
+    app = app_at(tmp_path, {"bland": Slow(fake, 0.02)}, BLAND_API_KEY=fake.key)
     plan_id = await planned(app, Asked("detach", f"bland:{SUPPORT}", numbers=tuple(numbers)))
     write, times = app.store.write, list[float]()
 
@@ -239,6 +242,7 @@ async def test_ten_thousand_numbers_listed_in_pages(table: Table, tmp_path: Path
     seen, cursor = len(first.numbers), first.next_cursor
     peaks = list[int]()
     while cursor:
+        gc.collect()
         tracemalloc.reset_peak()
         page = await app.service.lookups.list_numbers(
             ACCOUNT, NumberFilter(), platform="synthflow", limit=200, cursor=cursor

@@ -1,14 +1,15 @@
 """The protocol by which a number is changed at a vendor, as a model small enough to try every run.
 
 `moves` lists what may happen next in a state; `explore` tries everything, shortest runs first.
-Two workers (processes) stand for any: one is paused simply by making no move, and one that dies
+There are two workers (processes): one is paused simply by making no move, and one that dies
 forgets all and may start anew. Leases may lapse at any moment, so nothing rests on them. A fence
-is modelled as whose it is: a worker that lost it cannot have it again before it starts anew.
+is modelled as whose it is: a worker that lost it cannot have it again before it starts anew. A
+plan is one write. (One with several is not modelled: each write has a `sending` of its own, and
+none begins before the last was answered.)
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -199,9 +200,11 @@ def _waiting(d: Design, s: State, me: int) -> Steps:
 
 
 def _answered(d: Design, s: State, me: int) -> Steps:
-    answer = s.workers[me].at
+    """Read back. Where that fails it is read later; after a refusal, soon: nothing is under way."""
+    answer, left = s.workers[me].at, s.workers[me].left
     yield f"was told {answer}, reads {s.value}", _go(s, me, f"{answer}, read", seen=s.value)
-    yield f"was told {answer}, cannot read", _go(s, me, "lost")
+    later = left if answer == "yes" else 0
+    yield f"was told {answer}, cannot read", _go(s, me, "lost", left=later)
 
 
 def _read_back(d: Design, s: State, me: int) -> Steps:
@@ -292,60 +295,66 @@ def _now(s: State, me: int, w: Worker) -> State:
     return s._replace(workers=(*s.workers[:me], w, *s.workers[me + 1 :]))
 
 
+Claim = Callable[[State], bool]
+
+
 @dataclass
 class Runs:
-    """Every state there is, with whose steps lead where, and how it was first (so: soonest) reached."""
+    """Every state there is, soonest reached first; whose steps lead where; and whence each came."""
 
-    steps: dict[State, list[tuple[By, State]]] = field(default_factory=dict)
-    came: dict[State, tuple[State, str]] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
+    steps: list[list[tuple[By, int]]] = field(default_factory=list)
+    came: list[tuple[int, str]] = field(default_factory=list)
 
-    def trace(self, end: State) -> list[str]:
-        """The shortest run that ends there, in words."""
+    def first_without(self, claim: Claim) -> int | None:
+        """The first state in which it is not so, by its place in `states`."""
+        return next((at for at, s in enumerate(self.states) if not claim(s)), None)
+
+    def trace(self, at: int) -> str:
+        """The shortest run that ends there, a line a step."""
         said: list[str] = []
-        while end in self.came:
-            end, says = self.came[end]
+        while at:
+            at, says = self.came[at]
             said.append(says)
-        return said[::-1]
+        return "\n".join(reversed(said))
 
-    def stuck(self, me: int) -> State | None:
+    def stuck(self, me: int) -> int | None:
         """The first state from which `me`, with all others gone, may fail to let the number go.
 
         Worked out backwards from where it is free: a state is well once each step that `me` or
         the clock may make there leads to one that is well.
         """
-        before: dict[State, list[State]] = {s: [] for s in self.steps}
-        steps: dict[State, int] = {}
-        for s, all_steps in self.steps.items():
-            mine = [to for by, to in all_steps if by in (me, "time")]
-            steps[s] = len(mine)
+        before: list[list[int]] = [[] for _ in self.states]
+        open_steps: list[int] = []
+        for at, steps in enumerate(self.steps):
+            mine = [to for by, to in steps if by in (me, "time")]
+            open_steps.append(len(mine))
             for to in mine:
-                before[to].append(s)
-        waiting = [s for s in self.steps if s.step == "free"]
+                before[to].append(at)
+        waiting = [at for at, s in enumerate(self.states) if s.step == "free"]
         well = set(waiting)
         while waiting:
-            for s in before[waiting.pop()]:
-                steps[s] -= 1
-                if not steps[s] and s not in well:
-                    well.add(s)
-                    waiting.append(s)
-        return next((s for s in self.steps if s not in well), None)
+            for at in before[waiting.pop()]:
+                open_steps[at] -= 1
+                if not open_steps[at] and at not in well:
+                    well.add(at)
+                    waiting.append(at)
+        return next((at for at in range(len(self.states)) if at not in well), None)
 
 
-def explore(
-    d: Design, wanted: Callable[[State], bool] = lambda _: False
-) -> tuple[Runs, State | None]:
-    """All runs, shortest first; only up to a wanted state where there is one."""
+def explore(d: Design, claim: Claim = lambda _: True) -> Runs:
+    """All runs, shortest first; only up to the first state in which the claim is not so."""
     start = State()
-    runs, waiting, known = Runs(), deque([start]), {start: start}
-    while waiting:
-        s = waiting.popleft()
-        if wanted(s):
-            return runs, s
-        steps = runs.steps[s] = []
-        for move in moves(d, s):
-            to = known.setdefault(move.to, move.to)
-            steps.append((move.by, to))
-            if to is move.to:
-                runs.came[to] = s, move.says
-                waiting.append(to)
-    return runs, None
+    runs, places = Runs([start], came=[(0, "")]), {start: 0}
+    for at, s in enumerate(runs.states):  # it grows
+        if not claim(s):
+            break
+        steps: list[tuple[By, int]] = []
+        for by, says, to in moves(d, s):
+            place = places.setdefault(to, len(places))
+            steps.append((by, place))
+            if place == len(runs.states):
+                runs.states.append(to)
+                runs.came.append((at, says))
+        runs.steps.append(steps)
+    return runs

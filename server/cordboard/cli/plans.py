@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -10,10 +10,14 @@ from rich.text import Text
 from cordboard import facts
 from cordboard.answers import ChangeResult
 from cordboard.app import App
-from cordboard.cli.session import console, print_json, with_app
+from cordboard.approvers import VerifiedApprover
+from cordboard.cli import terminal
+from cordboard.cli.session import console, errors, print_json, with_app
 from cordboard.clock import stamp
 from cordboard.display import quoted, shown
-from cordboard.errors import PlanNotFound
+from cordboard.engine import Said
+from cordboard.errors import InvalidArguments, NotAllowed, PlanNotFound, PlatformError
+from cordboard.plan import Change
 from cordboard.results import status_of
 from cordboard.service import Caller
 from cordboard.stores.plans import PlanRecord
@@ -99,6 +103,110 @@ def show_plan(plan_id: PlanId, as_json: AsJson = False) -> None:
         console.print(Text(f"Warning: {shown(warning)}", style="yellow"))
     console.print(Text(f"Level {plan.level}: {shown(plan.why)}."))
     console.print(Text(result.message))
+
+
+Word = Annotated[
+    Literal["applied", "not_applied"] | None,
+    typer.Option("--as", help="What you found at the vendor, where reading does not tell."),
+]
+Numbers = Annotated[
+    list[str] | None,
+    typer.Option("--number", help="With --as: of this number only; may be given again."),
+]
+
+
+@plans_app.command("settle")
+def settle_plan(
+    plan_id: PlanId, word: Word = None, number: Numbers = None, as_json: AsJson = False
+) -> None:
+    """Settle a plan whose answer was lost: by reading it again, or by what you found. Sends nothing."""
+    if number and word is None:
+        raise InvalidArguments("--number needs --as.", "Say what you found of that number.")
+    record, result = with_app(lambda app: _read_again(app, plan_id, word is not None))
+    if result.status == "unknown" and word is not None:
+        terminal.require(f"cordboard plans settle {plan_id} --as {word}")
+        asked = _asked_of(record, number or [])
+        with_app(_somebody_enrolled)
+        _print_question(record, asked, word)
+        approver = terminal.identify()
+        said = dict.fromkeys(asked, word)
+        record, result = with_app(lambda app: _settled(app, record, said, approver))
+    elif word is not None and not as_json:
+        console.print(Text(f"--as {word} was not needed, and is not recorded."))
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        _print_settled(record, result)
+    raise typer.Exit(1 if result.status == "unknown" else 0)
+
+
+async def _read_again(app: App, plan_id: str, worded: bool) -> tuple[PlanRecord, ChangeResult]:
+    """The plan, settled by reading where that is possible; `worded`: a person has more to say."""
+    app.service.approvals.writable()
+    record = await find(app, plan_id)
+    try:
+        return await _settled(app, record, {}, None)
+    except PlatformError as exc:
+        if not worded:
+            exc.remedy += " If it stays so, --as tells what you found there yourself."
+            raise
+        errors.print(Text(f"It cannot be read now. {exc.code}: {exc.what}", style="red"))
+        return await find(app, plan_id), await result_of(app, plan_id)
+
+
+async def _settled(
+    app: App, record: PlanRecord, said: dict[str, Said], by: VerifiedApprover | None
+) -> tuple[PlanRecord, ChangeResult]:
+    settled = await app.engine.settle(record, said, by)
+    return settled, await result_of(app, settled.plan_id)
+
+
+async def _somebody_enrolled(app: App) -> None:
+    if not await app.service.approvals.approvers.everyone():
+        raise NotAllowed(
+            "Nobody is enrolled, and only an approver's word settles what cannot be read.",
+            "`cordboard approvers add NAME` enrols the first approver.",
+        )
+
+
+def _open_changes(record: PlanRecord) -> list[Change]:
+    changes = record.plan.draft.changes
+    return [changes[step.position] for step in record.steps if step.state == "unknown"]
+
+
+def _asked_of(record: PlanRecord, named: list[str]) -> list[str]:
+    """The numbers that a word is for. Raises: InvalidArguments for one that is settled."""
+    numbers = [change.number for change in _open_changes(record)]
+    strange = [quoted(number) for number in named if number not in numbers]
+    if strange:
+        raise InvalidArguments(
+            f"Not in question: {', '.join(strange)}.", f"In question: {', '.join(numbers)}."
+        )
+    return [number for number in numbers if number in named] if named else numbers
+
+
+def _print_question(record: PlanRecord, asked: list[str], word: str) -> None:
+    """What the person is about to put their name to."""
+    meant = "it is so now" if word == "applied" else "it is not so"
+    console.print(Text(f"You found at {record.plan.platform} that {meant} ({word}):"))
+    for change in _open_changes(record):
+        if change.number in asked:
+            console.print(Text(f"  {facts.describe_change(change)}"))
+    console.print(Text("It is recorded in your name. Nothing is sent."))
+
+
+def _print_settled(record: PlanRecord, result: ChangeResult) -> None:
+    console.print(Text(result.message, style="green" if result.status == "applied" else "red"))
+    print_changes(record, result)
+    if result.status == "unknown":
+        command = f"cordboard plans settle {record.plan_id} --as"
+        console.print(
+            Text(
+                f"Reading {record.plan.platform} does not tell. See there yourself which agent has each "
+                f"number, then run `{command} applied` where it is as the plan says, `{command} "
+                "not_applied` where it is not; --number names one number of several."
+            )
+        )
 
 
 async def find(app: App, plan_id: str) -> PlanRecord:

@@ -13,19 +13,21 @@ from typing import TypeVar
 
 import anyio
 
+from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.permission import Permission, approved, keep_approval, spent
 from cordboard.engine.remote import StepByStep
+from cordboard.engine.settling import Said, Settling
 from cordboard.engine.transactional import InOneTransaction
 from cordboard.engine.workers import Workers
-from cordboard.errors import CordboardError
+from cordboard.errors import CordboardError, NotSupported
 from cordboard.guard import Clearance, Guard
 from cordboard.platforms import Platform, RemotePlatform, TransactionalPlatform
 from cordboard.stores import Store, Transaction, operations, plans
 from cordboard.stores.plans import PlanRecord
 
-__all__ = ["Engine", "Pace", "spent"]
+__all__ = ["Engine", "Pace", "Said", "spent"]
 
 logger = logging.getLogger("cordboard")
 _LOOK_SECONDS = 0.5
@@ -54,6 +56,7 @@ class Engine:
         self._permission = Permission(guard, clock)
         self._workers = Workers()
         self._ways: dict[str, InOneTransaction | StepByStep] = {}
+        self._settlings: dict[str, Settling] = {}
         for name, platform in platforms.items():
             if isinstance(platform, TransactionalPlatform):
                 self._ways[name] = InOneTransaction(store, platform, self._permission, clock)
@@ -61,6 +64,7 @@ class Engine:
                 self._ways[name] = StepByStep(
                     store, platform, self._permission, self._workers, clock, self._pace, sleep
                 )
+                self._settlings[name] = Settling(store, platform, clock, self._pace)
 
     async def apply(self, clearance: Clearance) -> PlanRecord:
         """Apply exactly the cleared plan; the record tells what became of it.
@@ -95,6 +99,20 @@ class Engine:
             return record
         await way.recover(found)
         return await self._store.read(lambda tx: plans.find_again(tx, record))
+
+    async def settle(
+        self, record: PlanRecord, said: Mapping[str, Said], by: VerifiedApprover | None = None
+    ) -> PlanRecord:
+        """What became of an `unknown` plan: settled where due, else read again, else as `said` of
+        each number by an approver. Only the record changes. Raises: as Settling.settle does;
+        NotSupported where this process has no way to its platform."""
+        record = await self.caught_up(record)
+        if record.state != "unknown":
+            return record
+        if record.plan.platform not in self._settlings:
+            what = f"{record.plan.platform} is not configured here, so it cannot be read."
+            raise NotSupported(what, "Run it where its key is: `cordboard doctor` tells.")
+        return await self._settlings[record.plan.platform].settle(record, said, by)
 
     async def joined(self, record: PlanRecord) -> PlanRecord:
         """The record once what is under way has ended, or as long as a call may wait."""

@@ -9,13 +9,12 @@ from cordboard import journal
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.pace import Pace
 from cordboard.engine.permission import frozen
+from cordboard.engine.verdicts import SOON_SECONDS
 from cordboard.journal import Event
 from cordboard.platforms import Call, RemotePlatform
 from cordboard.stores import Store, T, Transaction, operations, plans
 from cordboard.stores.operations import SETTLED, Operation, Step
 from cordboard.stores.plans import PlanRecord, State
-
-_SOON_SECONDS = 5.0
 
 
 class Book:
@@ -89,7 +88,7 @@ class Book:
         """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
         left, so reading may decide soon."""
         quiet = self._pace.quiet_of(self._abilities)
-        settle_at = later(self._clock(), quiet if sent else min(quiet, _SOON_SECONDS))
+        settle_at = later(self._clock(), quiet if sent else min(quiet, SOON_SECONDS))
         await self.settled(
             "lost",
             *(replace(s, state="unknown", detail=why, settle_at=settle_at) for s in steps),

@@ -141,7 +141,7 @@ class Run:
 
     async def _still_so(self, job: Job, ways: list[Path]) -> tuple[Job, list[Path]]:
         """Before the first write of a step: whether the numbers still are where they should be."""
-        seen = await self._platform.read(self._account, [way.change for way in ways])
+        seen = await self._platform.read(self._account, [way.change for way in ways], others=True)
         kept: list[tuple[Step, Path]] = []
         for step, way, held in zip(job.steps, ways, seen, strict=True):
             if held is None or way.place(held) == step.done:
@@ -176,9 +176,8 @@ class Run:
                 tries += 1  # nothing left, and halfway nobody may be left without an answer
                 await self._sleep(_FIRST_PAUSE * 2**tries)
                 continue
-            last = steps[0].done + 1 == ways[0].end
-            if last or isinstance(answer, PlatformError):
-                await self._decide(steps, ways, answer)
+            if isinstance(answer, PlatformError) or ways[0].is_read_after(steps[0].done):
+                await self._decide(steps, ways, answer, call)
                 return
             now = self._book.now()
             steps = [advanced(step, way, now) for step, way in zip(steps, ways, strict=True)]
@@ -190,7 +189,7 @@ class Run:
             return exc
 
     async def _decide(
-        self, steps: list[Step], ways: list[Path], answer: Accepted | PlatformError
+        self, steps: list[Step], ways: list[Path], answer: Accepted | PlatformError, call: Call
     ) -> None:
         """Read until what was answered is seen, or patience ends."""
         if isinstance(answer, STOPS):
@@ -200,35 +199,61 @@ class Run:
                 await self._calls([step], [way])
             return
         pairs = list(zip(steps, ways, strict=True))
+        patience = self._patience(steps[0], answer, call)
         waited, pause = 0.0, _FIRST_PAUSE
         while True:
-            seen = await self._seen([way for _, way in pairs])
+            final = waited >= patience
+            seen = await self._seen([way for _, way in pairs], answer)
             known = [
-                self._known(*pair, held, answer) for pair, held in zip(pairs, seen, strict=True)
+                self._known(*pair, held, answer, final)
+                for pair, held in zip(pairs, seen, strict=True)
             ]
             await self._record([verdict for verdict in known if verdict])
             pairs = [pair for pair, verdict in zip(pairs, known, strict=True) if not verdict]
-            if not pairs or waited >= self._patience(answer):
+            if not pairs or final:
                 break
             await self._sleep(pause)
             waited, pause = waited + pause, pause * 2
         await self._undecided([step for step, _ in pairs], answer)
 
     def _known(
-        self, step: Step, way: Path, held: Held | None, answer: Accepted | PlatformError
+        self,
+        step: Step,
+        way: Path,
+        held: Held | None,
+        answer: Accepted | PlatformError,
+        final: bool,
     ) -> Verdict | None:
         if isinstance(answer, Accepted) and not self._platform.abilities.read_back:
             return by_echo(step, way, answer)
-        return after_answer(step, way, held, answer, self._book.now())
+        return after_answer(
+            step, way, held, answer, self._book.now(), final=final, hopeful=not self._given_up
+        )
 
-    def _patience(self, answer: Accepted | PlatformError) -> float:
-        if isinstance(answer, PlatformError) or not self._platform.abilities.read_back:
+    @property
+    def _given_up(self) -> bool:
+        """Whether it is too late to hope that the platform comes back."""
+        long = self._pace.given_up_after(self._platform.abilities)
+        return later(self._clock(), -long) > self._book.started_at
+
+    def _patience(self, step: Step, answer: Accepted | PlatformError, call: Call) -> float:
+        """How long an old state may be read. A refusal is final at once, unless something of ours
+        may be in effect: writes before it, or a detach that was delivered twice."""
+        final = isinstance(answer, STOPS) or call.kind != "detach"
+        if isinstance(answer, PlatformError) and final and not step.done and not step.back:
+            return 0.0
+        if not self._platform.abilities.read_back:
             return 0.0
         return self._pace.patience_of(self._platform.abilities)
 
-    async def _seen(self, ways: Sequence[Path]) -> list[Held | None]:
+    async def _seen(
+        self, ways: Sequence[Path], answer: Accepted | PlatformError
+    ) -> list[Held | None]:
+        """Read back; who else holds it was looked at a moment ago, and matters after a refusal."""
+        changes = [way.change for way in ways]
         try:
-            return list(await self._platform.read(self._account, [way.change for way in ways]))
+            others = isinstance(answer, PlatformError)
+            return await self._platform.read(self._account, changes, others=others)
         except PlatformError:
             return [None] * len(ways)
 
@@ -241,7 +266,7 @@ class Run:
             return
         if isinstance(answer, PlatformError):
             why = f"{answer.what} How it stands could not be read"
-            await self._book.lost(steps, why, sent=False)
+            await self._book.lost(steps, why, sent=any(step.done for step in steps))
             return
         why = answer.remark or "the platform accepted it, and reading does not show it"
         await self._book.lost(steps, why)
@@ -258,7 +283,7 @@ class Run:
         """The quiet period is over: what is read now is what became of it."""
         way = path(self._platform, self._plan, step)
         try:
-            [held] = await self._platform.read(self._account, [way.change])
+            [held] = await self._platform.read(self._account, [way.change], others=True)
         except PlatformError:
             await self._try_later(step)
             return
@@ -266,9 +291,8 @@ class Run:
 
     async def _try_later(self, step: Step) -> None:
         """The platform cannot be read: the number stays held for a while longer, not for ever."""
-        abilities = self._platform.abilities
-        if later(self._clock(), -self._pace.given_up_after(abilities)) > self._book.started_at:
+        if self._given_up:
             await self._record([released(step)])
             return
-        again = later(self._clock(), self._pace.quiet_of(abilities))
+        again = later(self._clock(), self._pace.quiet_of(self._platform.abilities))
         await self._book.settled("lost", replace(step, settle_at=again))

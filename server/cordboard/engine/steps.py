@@ -39,6 +39,14 @@ class Path:
     def end(self) -> int:
         return len(self.calls)
 
+    def is_read_after(self, done: int) -> bool:
+        """Whether the write after so many is read back before the next one. Not in the gap of a
+        move, which must stay short, nor before a pathway is set, which is refused where nobody is."""
+        if done + 1 == self.end:
+            return True
+        gap = bare(self.states[done + 1], self.change)
+        return not gap and self.calls[done + 1].kind != "set_pathway"
+
 
 def path(platform: RemotePlatform, plan: Plan, step: Step) -> Path:
     """The way a number has to go: forward to the plan's after, or back to its before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from cordboard.clock import later
 from cordboard.engine.steps import Held, Path, bare, told
 from cordboard.errors import (
     PlatformAuth,
@@ -16,9 +17,16 @@ from cordboard.errors import (
     PlatformRateLimited,
     PlatformUnreachable,
 )
+from cordboard.facts import describe_side
 from cordboard.platforms import Accepted
 from cordboard.stores.operations import Step
 
+SOON_SECONDS = 5.0
+_FINISHES = {
+    "attach": "attach_numbers",
+    "detach": "detach_numbers",
+    "set_pathway": "set_number_pathway",
+}
 STOPS = (PlatformAuth, PlatformRateLimited, PlatformUnreachable)
 """Refusals that every further write would meet too."""
 
@@ -32,18 +40,47 @@ class Verdict:
 
 
 def after_answer(
-    step: Step, way: Path, held: Held | None, answer: Accepted | PlatformError, now: str
+    step: Step,
+    way: Path,
+    held: Held | None,
+    answer: Accepted | PlatformError,
+    now: str,
+    *,
+    final: bool,
+    hopeful: bool,
 ) -> Verdict | None:
-    """What an answered write came to; None where reading does not show it (yet)."""
-    if isinstance(answer, PlatformError):
-        if held is None:
-            return None if step.done or step.back else _refused(step, way, way.states[0], answer)
-        if way.place(held) == way.end:
-            return _in_effect(step, way, "", now)
-        return _refused(step, way, held, answer)
-    if held is not None and way.place(held) == way.end:
-        return _in_effect(step, way, answer.remark, now)
-    return None
+    """What an answered write came to; None where reading does not show it (yet).
+
+    `final`: what is read now is not an old state any more. `hopeful`: it is early enough to try
+    again later what the platform could not take now.
+    """
+    remark = answer.remark if isinstance(answer, Accepted) else ""
+    if held is None:
+        if isinstance(answer, Accepted) or step.done or step.back:
+            return None
+        return _refused(step, way, way.states[0], answer)
+    at = way.place(held)
+    if at == way.end:
+        return _in_effect(step, way, remark, now)
+    if at is not None and at > step.done:
+        return Verdict("settled", _from(step, way, at, now))
+    # Fewer writes in effect than were accepted is how an old state reads.
+    if isinstance(answer, Accepted) or not final or (at is not None and at < step.done):
+        return None
+    if isinstance(answer, STOPS) and at is not None and hopeful and _in_gap(way, step, at):
+        return Verdict("waiting", _soon(step, answer, now))
+    return _refused(step, way, held, answer)
+
+
+def _in_gap(way: Path, step: Step, at: int) -> bool:
+    """Whether nobody answers the number now, because of a move of ours."""
+    return bare(way.states[at], way.change) and bool(at or step.back)
+
+
+def _soon(step: Step, answer: PlatformError, now: str) -> Step:
+    """Nothing left, and nobody answers the number: to be looked at again before long."""
+    again = later(datetime.fromisoformat(now), SOON_SECONDS)
+    return replace(step, state="unknown", detail=answer.what, settle_at=again)
 
 
 def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
@@ -67,9 +104,13 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
     if at == 0 and not step.back:
         why = f"it was not done ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
-    # Halfway: it goes on from there, so that nobody is left without an answer.
+    return Verdict("settled", _from(step, way, at, now))
+
+
+def _from(step: Step, way: Path, at: int, now: str) -> Step:
+    """Halfway: it goes on from there, so that nobody is left without an answer."""
     gap = step.bare_from or (now if bare(way.states[at], way.change) else "")
-    return Verdict("settled", replace(step, state="ready", done=at, bare_from=gap, settle_at=""))
+    return replace(step, state="ready", done=at, bare_from=gap, settle_at="")
 
 
 def released(step: Step) -> Verdict:
@@ -99,16 +140,15 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
     if at is None:
         why = f"conflict: {told(held, way.change)} holds it now. {words}"
         return Verdict("refused", replace(step, state="not_applied", detail=why))
-    if step.back:
-        why = (
-            f"{told(held, way.change)} answers it now, and putting it back was refused too. {words}"
-        )
-        return Verdict("refused", replace(step, state="not_applied", done=1, detail=why))
-    if at and bare(way.states[at], way.change):
+    if _in_gap(way, step, at) and not step.back:
         back = replace(step, state="ready", done=0, back=True, detail=words, settle_at="")
         return Verdict("refused", back)
-    if at:
-        words = f"only partly: {told(held, way.change)} holds it now. {words}"
+    if at or step.back:
+        so_far = "put back only partly" if step.back else "only partly"
+        now, wanted = told(held, way.change), describe_side(way.change.after)
+        hint = f"{_FINISHES[way.calls[at].kind]} finishes it"
+        words = f"{so_far}: it is with {now}, and should be with {wanted}; {hint}. {words}"
+        return Verdict("refused", replace(step, state="not_applied", done=max(at, 1), detail=words))
     return Verdict("refused", replace(step, state="not_applied", done=at, detail=words))
 
 

@@ -42,16 +42,21 @@ class Workers:
         if self._group is not None:  # one background serves every connection
             yield
             return
+        failed: Exception | None = None
         async with anyio.create_task_group() as group, anyio.create_task_group() as watching:
             self._group = group
             watching.start_soon(watch)
             try:
                 yield
+            except Exception as exc:  # noqa: BLE001 - raised below; in here the groups would wrap it
+                failed = exc
             finally:
                 self._group = None
                 watching.cancel_scope.cancel()
                 for work in self._at_work:
                     work.leave()
+        if failed is not None:
+            raise failed
 
     async def see_through(self, work: Work, seconds: float) -> None:
         """Run `work`, and wait for it so long; it goes on afterwards.

@@ -176,12 +176,13 @@ class RemotePlatform(Platform, Protocol):
         ...
 
     async def read(
-        self, account: str, changes: Sequence[Change]
+        self, account: str, changes: Sequence[Change], *, others: bool
     ) -> list[Mapping[str, Pathway] | None]:
         """For each change, in order, who holds its number in its direction now: agent -> pathway.
 
-        Reads as little as tells it: source and target agent of the changes. {} is nobody of
-        those; None: the platform cannot tell. Raises: PlatformError.
+        Reads as little as tells it: source and target agent of the changes. `others`: whoever
+        else holds it too, where a read of the number itself tells that. {} is nobody of those;
+        None: the platform cannot tell. Raises: PlatformError.
         """
         ...
 

@@ -128,9 +128,9 @@ class AnnotatedPlatform:
         return self._platform.calls(change)
 
     async def read(
-        self, account: str, changes: Sequence[Change]
+        self, account: str, changes: Sequence[Change], *, others: bool = True
     ) -> list[Mapping[str, Pathway] | None]:
-        return await self._platform.read(account, changes)
+        return await self._platform.read(account, changes, others=others)
 
     async def write(self, account: str, call: Call, send_by: float) -> Accepted:
         return await self._platform.write(account, call, send_by)

@@ -222,4 +222,6 @@ def _not_undoable(record: PlanRecord, now: str) -> str:
         return "it was not applied (it is expired)"
     if record.state not in ("applied", "partly_applied"):
         return f"it was not applied (it is {record.state})"
+    if record.steps and not any(step.state == "applied" for step in record.steps):
+        return "none of its numbers is as it planned"
     return f"it was already undone by {record.undone_by}" if record.undone_by else ""

@@ -124,7 +124,7 @@ class BlandPlatform:
         return calls_of(change)
 
     async def read(
-        self, account: str, changes: Sequence[Change]
+        self, account: str, changes: Sequence[Change], *, others: bool = True
     ) -> list[Mapping[str, Pathway] | None]:
         """Who of a change's own agents holds its number: each agent is read once."""
         del account

@@ -131,11 +131,11 @@ class SynthflowPlatform:
         return (leave + join if way == "inbound" else join + leave) + setting
 
     async def read(
-        self, account: str, changes: Sequence[Change]
+        self, account: str, changes: Sequence[Change], *, others: bool = True
     ) -> list[Mapping[str, Pathway] | None]:
-        """Who holds each number: source and target by their own answers, and, where it is inbound,
-        any other agent that the number names and that has it."""
-        return list(await holders(self._api, changes))
+        """Who holds each number: source and target by their own answers, and with `others`, where
+        it is inbound, any other agent that the number names and that has it."""
+        return list(await holders(self._api, changes, others))
 
     async def write(self, account: str, call: Call, send_by: float) -> Accepted:
         """Attach up to 25 numbers, or detach one. Its "ok" carries no fact, so nothing is echoed."""

@@ -61,12 +61,12 @@ async def observed(api: Api, look: Look) -> Observed:
     )
 
 
-async def holders(api: Api, changes: Sequence[Change]) -> list[Mapping[str, Pathway]]:
+async def holders(api: Api, changes: Sequence[Change], others: bool) -> list[Mapping[str, Pathway]]:
     """For each change, in order, who holds its number in its direction: agent -> NO_PATHWAY.
 
     The agents themselves are asked: `attached_phone_numbers` proves or disproves a write. Where
     the old field `phone_number` alone has the number, the number decides. Of an inbound number
-    every holder matters, so the number is asked which agents there are beside source and target.
+    every holder matters, so with `others` the number is asked which agents there are besides.
     """
     sight = Sight(api)
     sides = [_ids(change) for change in changes]
@@ -74,7 +74,8 @@ async def holders(api: Api, changes: Sequence[Change]) -> list[Mapping[str, Path
     asked = [
         change.number
         for change, ids in zip(changes, sides, strict=True)
-        if change.direction == "inbound" or any(_doubtful(sight, i, change.number) for i in ids)
+        if (others and change.direction == "inbound")
+        or any(_doubtful(sight, i, change.number) for i in ids)
     ]
     found = await together(api.number, asked, "numbers read")
     detail = {number: one for number, one in zip(asked, found, strict=True) if one is not None}

@@ -1,27 +1,19 @@
-"""`cordboard doctor`: what is set up, what is wrong, and what to do about each."""
+"""What `cordboard doctor` tells of the store and of what stands in it."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 import stat
 import sys
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import anyio
-import typer
-from rich.text import Text
-
-from cordboard import journal, logs
+from cordboard import journal
 from cordboard.app import App, build
-from cordboard.cli.plans import AsJson
-from cordboard.cli.session import console, print_json
+from cordboard.cli.doctor.finding import Finding, line, wrong
 from cordboard.clock import stamp
-from cordboard.config import Settings, load
+from cordboard.config import Settings
 from cordboard.display import quoted, shown
-from cordboard.errors import CordboardError, StoreUnavailable
+from cordboard.errors import CordboardError
 from cordboard.stores import Transaction
 
 _ENROL = "`cordboard approvers add NAME` at a terminal"
@@ -31,112 +23,29 @@ _WHY_ROLLBACK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `ok` false: it is wrong, and `remedy` says what to do."""
-
-    name: str
-    value: str
-    ok: bool = True
-    remedy: str = ""
-
-
 class _Undone(Exception):
     """Raised to roll a trial write back."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
-    app.command()(doctor)
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Tell how Cordboard is set up here, and whether it is well. 1 when something is wrong."""
-    logs.configure(logging.ERROR)  # what it could warn of is told here
-    found = _about_program()
-    try:
-        settings = load()
-    except CordboardError as exc:
-        found.append(_wrong("settings", exc))
-    else:
-        found += _about_settings(settings)
-        found += anyio.run(_about_store, settings)
-    well = all(finding.ok for finding in found)
-    if as_json:
-        print_json({"ok": well, "checks": [asdict(finding) for finding in found]})
-    else:
-        for finding in found:
-            _print(finding)
-        wrong = sum(not finding.ok for finding in found)
-        console.print("All is well." if well else f"{wrong} to put right.", style="bold")
-    raise typer.Exit(0 if well else 1)
-
-
-def _print(finding: Finding) -> None:
-    mark, style = ("ok", "green") if finding.ok else ("!!", "red")
-    line = Text.assemble((f"{mark}  ", style), (f"{finding.name}: ", "bold"), finding.value)
-    console.print(line)
-    if finding.remedy:
-        console.print(Text(f"      {finding.remedy}"))
-
-
-_REMEDIES = (
-    ("not a Cordboard store", "Set CORDBOARD_DATABASE to your store; this file is something else."),
-    ("damaged", "Stop every Cordboard on it, keep the file, and put a copy in its place."),
-    ("locked", "Look which program holds it, end that, and try again."),
-    ("full", "Make room on the disk."),
-    ("decode", "Somebody edited it by hand: keep the file, and put a copy in its place."),
-    ("", "Let this user read and write the file and its folder, or set CORDBOARD_DATABASE."),
-)
-
-
-def _wrong(name: str, exc: CordboardError) -> Finding:
-    remedy = exc.remedy
-    if remedy == StoreUnavailable.default_remedy:  # which is: ask the doctor
-        remedy = next(remedy for sign, remedy in _REMEDIES if sign in exc.what)
-    return Finding(name, _line(exc.what), ok=False, remedy=_line(remedy))
-
-
-def _line(text: str) -> str:
-    """One line; a path in it may hold anything."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _about_program() -> list[Finding]:
-    python = ".".join(map(str, sys.version_info[:3]))
-    return [
-        Finding("cordboard", version("cordboard")),
-        Finding("Python", f"{python} ({sys.platform}, {_line(sys.executable)})"),
-    ]
-
-
-def _about_settings(settings: Settings) -> list[Finding]:
-    policy = settings.policy
-    return [
-        Finding("policy", f"{_line(policy.name)}, hash {policy.digest}"),
-        Finding("principal", shown(settings.principal)),
-        Finding("read-only", "yes: nothing can be changed" if settings.read_only else "no"),
-    ]
-
-
-async def _about_store(settings: Settings) -> list[Finding]:
+async def about_store(settings: Settings) -> list[Finding]:
+    """Whether it is there, well, and writable, and what stands in it. Makes none."""
     place = settings.database
     try:
         there = place.exists()
     except (OSError, ValueError) as exc:
-        return [Finding("store", _line(f"{place}: {exc}"), ok=False, remedy="Check the path.")]
+        return [Finding("store", line(f"{place}: {exc}"), ok=False, remedy="Check the path.")]
     if not there:
         remedy = "`cordboard import FILE` makes it; or set CORDBOARD_DATABASE to where yours is."
-        return [Finding("store", _line(f"{place} is not there"), ok=False, remedy=remedy)]
+        return [Finding("store", line(f"{place} is not there"), ok=False, remedy=remedy)]
     app = build(settings)
-    found = [Finding("platforms", ", ".join(app.platforms))]
+    found: list[Finding] = []
     if not settings.read_only:
         found.append(_about_key(place))
     try:
         try:
             facts = await app.store.facts()
         except CordboardError as exc:
-            return [*found, _wrong("store", exc)]
+            return [*found, wrong("store", exc)]
         found += _about_facts(facts)
         if not settings.read_only:
             found.append(await _about_writing(app))
@@ -144,7 +53,7 @@ async def _about_store(settings: Settings) -> list[Finding]:
             report = await journal.verify_in_pages(app.store, settings.account)
             found += await app.store.read(lambda tx: _about_contents(tx, app, report))
         except CordboardError as exc:
-            found.append(_wrong("contents", exc))
+            found.append(wrong("contents", exc))
     finally:
         await app.store.close()
     return found
@@ -159,11 +68,11 @@ def _about_key(store: Path) -> Finding:
     except OSError as exc:
         why = f"{path}: {exc.strerror or exc}"
         remedy = "Make the store's folder writable, or the file readable, for this user."
-        return Finding("key", _line(why), ok=False, remedy=remedy)
+        return Finding("key", line(why), ok=False, remedy=remedy)
     if mode & 0o077 and sys.platform != "win32":
         why, remedy = f"{path} can be read by others", f"chmod 600 '{path}'"
-        return Finding("key", _line(why), ok=False, remedy=_line(remedy))
-    return Finding("key", _line(str(path)))
+        return Finding("key", line(why), ok=False, remedy=line(remedy))
+    return Finding("key", line(str(path)))
 
 
 def _about_facts(facts: dict[str, str]) -> list[Finding]:
@@ -171,12 +80,12 @@ def _about_facts(facts: dict[str, str]) -> list[Finding]:
     for name, value in facts.items():
         if name == "integrity" and value != "ok":
             remedy = "Stop every Cordboard on it, keep the file, and put a copy in its place."
-            found.append(Finding(name, _line(value), ok=False, remedy=remedy))
+            found.append(Finding(name, line(value), ok=False, remedy=remedy))
         elif name == "journal mode":
             why = _WHY_ROLLBACK if "rollback" in value else ""
-            found.append(Finding(name, _line(value) + why))
+            found.append(Finding(name, line(value) + why))
         else:
-            found.append(Finding("store" if name == "place" else name, _line(value)))
+            found.append(Finding("store" if name == "place" else name, line(value)))
     return found
 
 
@@ -196,7 +105,7 @@ async def _about_writing(app: App) -> Finding:
     except _Undone:
         return Finding("writable", "yes")
     except CordboardError as exc:
-        return _wrong("writable", exc)
+        return wrong("writable", exc)
     return Finding("writable", "no answer", ok=False)
 
 
