@@ -111,7 +111,8 @@ def _vendors(
             found[name] = AnnotatedPlatform(connect(), inventory)
         except ValueError as exc:
             remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
-            found[name] = UnusablePlatform(name, f"{exc}.", remedy)
+            what = str(exc).removeprefix(f"{name.capitalize()}: ")
+            found[name] = UnusablePlatform(name, f"{what}.", remedy)
     return {name: found[name] for name in PLATFORMS if name in found}
 
 

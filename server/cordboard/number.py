@@ -216,7 +216,7 @@ def _notes(read: _Reading) -> list[str]:
         # India's plan allows 8 to 13 digits, so a lost or added digit still has a right length.
         if read.region == "IN" and read.digits != 10:
             length = f"{_INDIA}, this has {read.digits} and is"
-        notes.append(f"{length} not in the numbering plan ({read.source}); check for a typo")
+        notes.append(f"{length} not in the numbering plan ({read.source}); check for a typo.")
     return [*notes, read.kind] if read.kind else notes
 
 

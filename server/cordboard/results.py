@@ -35,6 +35,8 @@ _STATUS: dict[State, Status] = {
     "expired": "plan_rejected",
     "discarded": "discarded",
 }
+_SENT = ("conflict", "it was not done")
+"""How the details of steps begin that were sent, and may have been in effect for a while."""
 _UNDER_WAY = "get_plan with plan_id {plan_id} tells how it went; do not ask for it again."
 
 
@@ -171,8 +173,8 @@ class Results:
             )
         if status == "approved":
             return (
-                f"Approved, not applied yet: this process has no key for {plan.platform}. A server that "
-                f"has one applies it; there, apply_plan with plan_id {plan.plan_id} does at once, to {what}."
+                f"Approved, not applied yet: whoever approved it has no key for {plan.platform}. A server "
+                f"that has one applies it; there, apply_plan with plan_id {plan.plan_id} does at once, to {what}."
             )
         if status == "applied":
             return f"{_done(record)}: {what}.{more} {_passed(record)} {_reversed(record)}"
@@ -230,7 +232,7 @@ def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
             f"Done in part, to {what}: applied {counts['applied']} {of_all}, not applied "
             f"{counts['not_applied']}. {problems} {_to_finish(record)}{_reversed(record)}"
         )
-    said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} the answer was lost. {problems} "
+    said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} it is not known how they stand. {problems} "
     settled_from = outcomes.settled_from(record)
     if not settled_from:
         return f"{said}It cannot be read: `cordboard plans settle {record.plan_id}` records what a person finds."
@@ -242,7 +244,7 @@ def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
 
 def _touched(record: PlanRecord) -> bool:
     """Whether anything of a plan that failed was in effect for a while, or may have been."""
-    return any(s.back or s.bare_from or s.detail.startswith("conflict") for s in record.steps)
+    return any(s.back or s.bare_from or s.detail.startswith(_SENT) for s in record.steps)
 
 
 def _to_finish(record: PlanRecord) -> str:
@@ -265,7 +267,7 @@ def _problems(record: PlanRecord, now: str) -> str:
 
 def _why_rejected(record: PlanRecord, now: str) -> str:
     if record.state == "failed":
-        return f"was refused by the platform. {_problems(record, now)}"
+        return f"was not carried out. {_problems(record, now)}"
     if record.expired(now) or record.state == "expired":
         return f"expired at {record.plan.expires_at}. Ask again for a new plan."
     if record.state == "declined":

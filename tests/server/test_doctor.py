@@ -1,4 +1,4 @@
-"""`cordboard doctor`: on a store that is well, and on every kind that is not."""
+"""`cordboard doctor`: on a store and platforms that are well, and on every kind that is not."""
 
 from __future__ import annotations
 
@@ -11,18 +11,33 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx
 import pytest
+from tests.platforms.vendors import Vendors, vendors
+from tests.platforms.wire import Fault
+from tests.world import Clock
 
 from cordboard.cli.commands import run
+from cordboard.cli.doctor.finding import Finding
+from cordboard.cli.doctor.platforms import about_platforms
+from cordboard.config.platforms import gather
 
 Said = pytest.CaptureFixture[str]
+README = Path(__file__).parents[2] / "README.md"
+VENDORS = ("bland", "synthflow", "unleashx")
+KEYS = {"bland": "BLAND_API_KEY", "synthflow": "SYNTHFLOW_API_KEY", "unleashx": "UNLEASHX_TOKEN"}
+DECLARED: dict[str, Any] = {
+    "unleashx": {"agents": [{"id": "desk"}], "numbers": [{"number": "+14155551234"}]}
+}
+GLOBAL = {"unleashx": {"contract": "global"}}
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the store will be."""
     for name in list(os.environ):
-        if name.startswith(("CORDBOARD_", "XDG_")):
+        if name.startswith(("CORDBOARD_", "XDG_", "BLAND_", "SYNTHFLOW_", "UNLEASHX_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CORDBOARD_DATABASE", str(tmp_path / "data" / "store.db"))
@@ -230,3 +245,194 @@ def _program() -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+# --- platforms ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at() -> Vendors:
+    return vendors(Clock())
+
+
+def look(
+    at: Vendors, environ: dict[str, str] | None = None, transports: Any = None, **file: Any
+) -> dict[str, Finding]:
+    """What is found of the platforms, by name, where these stand in place of the network."""
+    told = gather(at.environ if environ is None else environ, file)
+    wires = at.wires if transports is None else transports
+    found = anyio.run(about_platforms, told, wires, at.outside["sleep"])
+    for finding in found:
+        assert finding.ok or finding.remedy, f"no remedy: {finding}"
+    return {finding.name: finding for finding in found}
+
+
+def test_platforms_that_are_not_configured_are_no_error_and_say_what_switches_them_on(
+    filled: Path, capsys: Said
+) -> None:
+    code, found = examine(capsys)
+    assert code == 0
+    for name in VENDORS:
+        assert found[name]["value"] == "not configured"
+        assert KEYS[name] in found[name]["remedy"]
+    assert all(f"SYNTHFLOW_{n}" in found["synthflow"]["remedy"] for n in ("REGION", "WORKSPACE"))
+
+
+def test_platforms_that_answer_are_told_with_what_they_can_and_what_the_key_may(
+    at: Vendors,
+) -> None:
+    found = look(at, **GLOBAL)
+    assert found["platforms"].value == "local, bland, synthflow, unleashx"
+    assert all(found[name].ok for name in VENDORS)
+    assert "takes the key" in found["bland"].value and "takes the key" in found["unleashx"].value
+    assert found["bland abilities"].value == (
+        "can: list agents, list numbers, list pathways, attach inbound, detach, move, set pathways, "
+        "undo, read back; cannot: attach outbound, move without a gap, tell the carrier"
+    )
+    assert "cannot: list numbers, list pathways, detach, move" in found["unleashx abilities"].value
+    assert "admin, owner, operator or prompter" in found["bland may write"].value
+    assert found["synthflow may write"].value.startswith("not known")
+
+
+def test_looking_at_platforms_only_reads(at: Vendors) -> None:
+    look(at, **GLOBAL)
+    for name, wire in at.wires.items():
+        assert wire.requests, f"{name} was not asked"
+        assert {request.method for request in wire.requests} == {"GET"}
+        assert at.fake(name).writes == []
+
+
+def test_a_remedy_is_told_also_where_all_is_well(at: Vendors) -> None:
+    at.synthflow.state.numbers.clear()
+    at.synthflow.state.agents.clear()
+    found = look(at)["synthflow"]
+    assert found.ok and "SYNTHFLOW_WORKSPACE" in found.remedy
+
+
+def test_a_key_that_is_refused_is_told_with_the_variable_to_check(at: Vendors) -> None:
+    wrong = at.environ | dict.fromkeys(KEYS.values(), "wrong-7c2a")
+    found = look(at, wrong, **GLOBAL)
+    for name in VENDORS:
+        assert not found[name].ok
+        assert "refused" in found[name].value and KEYS[name] in found[name].remedy
+        assert "doctor" not in found[name].remedy, "the reader is there already"
+        assert found[f"{name} abilities"].value.startswith("can: ")
+
+
+def test_a_platform_that_cannot_be_reached_is_told_and_the_others_too(at: Vendors) -> None:
+    at.wires["bland"].faults.append(Fault("refuse", on="read", times=100))
+    found = look(at)
+    assert not found["bland"].ok and "cannot be reached" in found["bland"].value
+    assert "network" in found["bland"].remedy and "doctor" not in found["bland"].remedy
+    assert found["synthflow"].ok and found["unleashx"].ok
+
+
+def test_a_platform_that_talks_nonsense_is_told(at: Vendors) -> None:
+    for wire in at.wires.values():
+        wire.faults.append(Fault("wrong_json", on="read", times=100))
+    found = look(at, **GLOBAL)
+    assert not any(found[name].ok for name in VENDORS)
+
+
+def test_a_key_is_never_shown_whatever_the_platform_says(at: Vendors) -> None:
+    keys = {variable: f"secret-{name}-5d1c" for name, variable in KEYS.items()}
+
+    def parrot(request: httpx.Request) -> httpx.Response:
+        said = " ".join(f"{name}={value}" for name, value in request.headers.items())
+        return httpx.Response(401, json={"message": said, "detail": said, "error": True})
+
+    echoing = {name: httpx.MockTransport(parrot) for name in VENDORS}
+    for transports in (at.wires, echoing):
+        found = look(at, at.environ | keys, transports, **GLOBAL)
+        told = " ".join(f"{one.value} {one.remedy}" for one in found.values())
+        assert not any(key in told for key in keys.values())
+        assert not found["bland"].ok
+
+
+def test_all_platforms_are_asked_at_once(at: Vendors) -> None:
+    here = {"bland", "synthflow", "unleashx"}
+    everybody = anyio.Event()
+
+    class Patient(httpx.AsyncBaseTransport):
+        """Answers nobody before every platform was asked."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            here.discard(self.name)
+            if not here:
+                everybody.set()
+            with anyio.fail_after(10):
+                await everybody.wait()
+            return await at.wires[self.name].handle_async_request(request)
+
+    found = look(at, transports={name: Patient(name) for name in VENDORS})
+    assert all(found[name].ok for name in VENDORS)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "what"),
+    [
+        ({"SYNTHFLOW_API_KEY": "key-1f9e"}, "synthflow", "SYNTHFLOW_REGION is not set"),
+        (
+            {"SYNTHFLOW_API_KEY": "key-1f9e", "SYNTHFLOW_REGION": "us"},
+            "synthflow",
+            "SYNTHFLOW_WORKSPACE is not set",
+        ),
+        (
+            {"BLAND_API_KEY": "key-1f9e", "BLAND_BASE_URL": "http://u:key-1f9e@evil.example"},
+            "bland",
+            "base_url must begin with https://",
+        ),
+        ({"UNLEASHX_TOKEN": "key-\u20ac-1f9e"}, "unleashx", "cannot be sent"),
+    ],
+)
+def test_a_platform_that_lacks_something_is_told_with_what_is_missing(
+    filled: Path,
+    environ: dict[str, str],
+    name: str,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Said,
+) -> None:
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    code, found = examine(capsys)
+    assert code == 1
+    assert not found[name]["ok"] and what in found[name]["value"]
+    assert "1f9e" not in json.dumps(found)
+    assert found["inventory"]["value"].startswith("1 numbers"), "the store is told all the same"
+
+
+def test_platforms_are_told_where_there_is_no_store_yet(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    Path("quick.toml").write_text("request_seconds = 0.01\n")
+    monkeypatch.setenv("CORDBOARD_CONFIG", "quick.toml")
+    monkeypatch.setenv("BLAND_API_KEY", "key-1f9e")
+    monkeypatch.setenv("BLAND_BASE_URL", "http://127.0.0.1:9")  # nobody listens there
+    code, found = examine(capsys)
+    assert code == 1
+    assert found["platforms"]["value"] == "local, bland"
+    assert "cannot be reached" in found["bland"]["value"]
+    assert found["synthflow"]["value"] == "not configured"
+    assert not found["store"]["ok"] and not store.parent.exists()
+
+
+def test_the_readme_says_of_each_platform_what_the_doctor_says(at: Vendors) -> None:
+    found = look(at, **DECLARED)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in README.read_text("utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    [head] = [row for row in rows if row[1:2] == ["`local`"]]
+    assert head[2:] == ["Bland", "Synthflow", "UnleashX"]
+    for column, name in enumerate(VENDORS, start=2):
+        can, _, cannot = found[f"{name} abilities"].value.partition("; cannot: ")
+        able = dict.fromkeys(can.removeprefix("can: ").split(", "), "yes")
+        able |= dict.fromkeys(cannot.split(", "), "no")
+        for what, answer in able.items():
+            [row] = [row for row in rows if row[0] == what]
+            assert row[column].startswith(answer), f"{name}: {what}: {row[column]}"

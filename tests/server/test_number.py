@@ -252,7 +252,7 @@ def test_what_is_documented_as_invalid_is_refused_and_the_right_form_is_shown(
 def test_the_warning_names_the_number_the_country_and_the_data_it_rests_on() -> None:
     assert check("+12131231214").warning == (
         "+12131231214: right length for US, but not in the numbering plan "
-        f"(phonenumbers {phonenumbers.__version__}); check for a typo"
+        f"(phonenumbers {phonenumbers.__version__}); check for a typo."
     )
 
 

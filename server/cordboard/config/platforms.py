@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cordboard.binding import Direction
+from cordboard.display import shown
 
 _REGIONS = ("global", "us", "eu")
 
@@ -114,7 +115,8 @@ def _missing(synthflow: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         return {}
     region = synthflow.get("region", "")
     if region not in _REGIONS:
-        what = f"SYNTHFLOW_REGION is {'not set' if not region else 'none of its regions'}."
+        said = f"{shown(region, 40)!r}, which is no region of Synthflow" if region else "not set"
+        what = f"SYNTHFLOW_REGION is {said}."
         how = f"Set it to {', '.join(_REGIONS)}: the one that the account was made in."
         return {"synthflow": (what, how)}
     if not synthflow.get("workspace"):

@@ -186,4 +186,4 @@ class Engine:
             return record
         self._permission.check(tx, record, clearance)
         keep_approval(tx, clearance)
-        return plans.approve(tx, record, approved(record, clearance), now)
+        return plans.approve(tx, record, approved(record, clearance), now, clearance.level)

@@ -84,14 +84,14 @@ class Book:
 
         await self._write(work)
 
-    async def lost(self, steps: Sequence[Step], why: str, *, sent: bool = True) -> None:
+    async def lost(self, steps: Sequence[Step], *, sent: bool = True) -> None:
         """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
         left, so reading may decide soon."""
         quiet = self._pace.quiet_of(self._abilities)
         settle_at = later(self._clock(), quiet if sent else min(quiet, SOON_SECONDS))
         await self.settled(
             "lost",
-            *(replace(s, state="unknown", detail=why, settle_at=settle_at) for s in steps),
+            *(replace(s, state="unknown", settle_at=settle_at) for s in steps),
         )
 
     async def finish(self) -> None:

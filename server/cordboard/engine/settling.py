@@ -78,7 +78,7 @@ class Settling:
         said: Mapping[str, Said],
         by: VerifiedApprover | None,
     ) -> tuple[Operation | None, PlanRecord]:
-        """Hold the numbers in question anew; None where there is nothing to be found."""
+        """Hold the numbers in question anew; None where the plan was settled meanwhile."""
         fresh = plans.find_again(tx, record)
         if fresh.state != "unknown":
             return None, fresh
@@ -89,8 +89,6 @@ class Settling:
         held = operations.holders(tx, account, name, numbers)
         if held:
             raise refusal([held_by(number, other) for number, other in held.items()])
-        if not (said or self._platform.abilities.read_back):
-            return None, fresh
         due = later(self._clock(), self._pace.lease_of(self._platform.abilities))
         mine = operations.add(tx, account, fresh.plan_id, name, stamp(self._clock()), due)
         operations.hold(tx, mine, numbers)
@@ -145,23 +143,22 @@ class Settling:
             there = replace(step, state="applied", back=False, detail=f"not read back, {where}")
             return replace(there, done=path(self._platform, record.plan, there).end)
         why = f"not as planned, {where} ({_clause(step)})"
-        return replace(step, state="not_applied", done=_done(step), back=False, detail=why)
+        return replace(step, state="not_applied", done=_done(step), detail=why)
 
 
 def _as_read(step: Step, way: Path, held: Held, now: str) -> Step:
     """What reading shows, as the last word: what is halfway is not gone on with any more."""
     # For how long nobody answered is not known after so long, and so is not told.
     found = after_quiet(replace(step, bare_from=""), way, held, now).step
-    if found.state != "ready":
-        return found
-    why = f"only partly: {told(held, way.change)} holds it now ({_clause(step)})"
-    done = _done(found)
-    return replace(found, state="not_applied", done=done, back=False, bare_from="", detail=why)
+    if found.state == "ready":
+        why = f"only partly: {told(held, way.change)} holds it now ({_clause(step)})"
+        found = replace(found, state="not_applied", done=_done(found), detail=why)
+    return replace(found, bare_from=step.bare_from)
 
 
 def _done(step: Step) -> int:
     """Its writes in effect by what is known; one that was being put back had been begun."""
-    return 1 if step.back else step.done
+    return max(step.done, 1) if step.back else step.done
 
 
 def _clause(step: Step) -> str:

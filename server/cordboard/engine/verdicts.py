@@ -68,7 +68,7 @@ def after_answer(
     if isinstance(answer, Accepted) or not final or (at is not None and at < step.done):
         return None
     if isinstance(answer, STOPS) and at is not None and hopeful and _in_gap(way, step, at):
-        return Verdict("waiting", _soon(step, answer, now))
+        return Verdict("waiting", _soon(step, way, answer, now))
     return _refused(step, way, held, answer)
 
 
@@ -77,10 +77,10 @@ def _in_gap(way: Path, step: Step, at: int) -> bool:
     return bare(way.states[at], way.change) and bool(at or step.back)
 
 
-def _soon(step: Step, answer: PlatformError, now: str) -> Step:
+def _soon(step: Step, way: Path, answer: PlatformError, now: str) -> Step:
     """Nothing left, and nobody answers the number: to be looked at again before long."""
     again = later(datetime.fromisoformat(now), SOON_SECONDS)
-    return replace(step, state="unknown", detail=answer.what, settle_at=again)
+    return replace(step, state="unknown", detail=pending(step, way, answer.what), settle_at=again)
 
 
 def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
@@ -102,7 +102,7 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
         why = f"conflict: {told(held, way.change)} holds it now ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", detail=why))
     if at == 0 and not step.back:
-        why = f"it was not done ({_within(step.detail)})"
+        why = f"it was not done; that was read after the quiet period ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
     return Verdict("settled", _from(step, way, at, now))
 
@@ -111,6 +111,14 @@ def _from(step: Step, way: Path, at: int, now: str) -> Step:
     """Halfway: it goes on from there, so that nobody is left without an answer."""
     gap = step.bare_from or (now if bare(way.states[at], way.change) else "")
     return replace(step, state="ready", done=at, bare_from=gap, settle_at="")
+
+
+def pending(step: Step, way: Path, why: str) -> str:
+    """Why it is not known yet; and where callers may meet nobody meanwhile, that they do."""
+    if not step.bare_from:
+        return why
+    goal = f"attaching it to {way.change.after.agent} is not done yet"
+    return f"nobody may answer it since {step.bare_from}: {goal} ({_within(why)})"
 
 
 def released(step: Step) -> Verdict:
@@ -157,10 +165,12 @@ def _gap(step: Step, now: str) -> str:
     if not step.bare_from:
         return ""
     gap = datetime.fromisoformat(now) - datetime.fromisoformat(step.bare_from)
-    return f"unrouted for {round(gap.total_seconds() * 1000)} ms"
+    seconds = gap.total_seconds()
+    return f"unrouted for {f'{seconds * 1000:.0f} ms' if seconds < 1 else f'{seconds:.1f} s'}"
 
 
 def _within(sentence: str) -> str:
+    """A sentence as a part of another."""
     return sentence.rstrip(".")
 
 

@@ -24,7 +24,7 @@ import anyio
 import httpx
 
 from cordboard.clock import steady
-from cordboard.http_client.address import checked, segment
+from cordboard.http_client.address import checked, give_up_after, segment
 from cordboard.http_client.answers import (
     Reply,
     Secrets,
@@ -66,7 +66,7 @@ _Pair = tuple[httpx.AsyncClient, httpx.AsyncClient]
 
 
 class HttpClient:
-    """One platform's API: a base address, a key in `headers`, and how many requests at once.
+    """One platform's API: a base address, a key in `headers`, how many reads and writes at once.
 
     All values of `headers` are secrets: they stand in no text, error or log. Proxies and
     certificates that the environment names are used, for they are the operator's wish (not for
@@ -91,7 +91,8 @@ class HttpClient:
         self._name = name
         self._timeouts = timeouts
         self._secrets = Secrets(name, headers)
-        self._slots = anyio.Semaphore(at_once)
+        # Apart: a person who looks is not kept waiting by writes that a slow vendor holds up.
+        self._reading, self._writing = anyio.Semaphore(at_once), anyio.Semaphore(at_once)
         self._sleep = sleep
         self._tries = max(1, read_tries)
         self._now = now
@@ -175,8 +176,9 @@ class HttpClient:
         request = client.build_request(
             method, path, extensions={"trace": self._watch(send_by)}, **what
         )
+        slots = self._reading if client is self._reader else self._writing
         with anyio.move_on_after(send_by - self._now()) as waiting:
-            await self._slots.acquire()
+            await slots.acquire()
         if waiting.cancelled_caught:
             return self._too_late()
         try:
@@ -184,12 +186,16 @@ class HttpClient:
                 return self._too_late()
             return await self._tried(client, request)
         finally:
-            self._slots.release()
+            slots.release()
 
     def _watch(self, send_by: float) -> Callable[[str, Any], Awaitable[None]]:
         """Connecting takes a while; httpcore calls this just before the first byte is written."""
 
-        async def watch(event: str, _: Any) -> None:
+        longest = self._timeouts.connect + self._timeouts.read
+
+        async def watch(event: str, told: Any) -> None:
+            if event == "connection.connect_tcp.complete":
+                give_up_after(longest, told["return_value"].get_extra_info("socket"))
             if event.endswith(".send_request_headers.started") and self._now() >= send_by:
                 raise _TooLate
 

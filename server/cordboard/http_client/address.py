@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -22,6 +25,17 @@ def segment(text: str) -> str:
     if text in ("", ".", ".."):
         raise InvalidArguments(f"{quoted(text)} cannot be an id.")
     return quote(text, safe="")
+
+
+def give_up_after(seconds: float, connection: Any) -> None:
+    """Have the kernel drop what it could not deliver in so many seconds (TCP_USER_TIMEOUT, Linux).
+
+    Without it a request of a process that ended long ago may still be sent again for minutes.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        with suppress(OSError, AttributeError):  # asyncio hands out what only resembles a socket
+            connection.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
 
 
 def words_of(path: str) -> str:

@@ -16,8 +16,7 @@ from cordboard.http_client.answers import Reply
 _AGAIN = frozenset({429, 502, 503, 504})
 _REDIRECTS = range(300, 400)
 _NOT_DONE = frozenset({307, 308})  # the others may also follow something that was done
-_LOST = "so it may or may not have been done"
-_LOST_REMEDY = "Only reading the numbers tells."
+_LOST_REMEDY = "It may or may not have been done: only reading the numbers tells."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,13 @@ def of_write(name: str, came: Answer | Trouble, at: str) -> Reply:
     """The answer to a write. Raises: AnswerLost; PlatformError and those below it."""
     if isinstance(came, Trouble):
         if came.sent:
-            raise AnswerLost(f"{came.what} ({at}), {_LOST}.", _LOST_REMEDY)
+            raise AnswerLost(f"{came.what} ({at}).", _LOST_REMEDY)
         raise PlatformUnreachable(f"{came.what} ({at}).")
     _check_turned_away(name, came.reply, at, _NOT_DONE)
     status = came.reply.status
     # 408 may come from a proxy that stopped waiting for a vendor at work.
     if status < 200 or status in _REDIRECTS or status >= 500 or status == 408:
-        what = f"{name} answered {status} ({at}), {_LOST}.{came.reply.said}"
+        what = f"{name} answered {status} ({at}).{came.reply.said}"
         raise AnswerLost(what, _LOST_REMEDY)
     return came.reply
 

@@ -6,6 +6,7 @@ the operator marked as protected is protected wherever it is attached.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -26,7 +27,8 @@ from cordboard.request import Action, Look, Observed
 
 _PAGE = 200
 _MOST_PAGES = 5
-"""How many of the vendor's pages one page of ours may take to fill."""
+"""How many of the vendor's pages are searched for one page of ours."""
+_NUMBER_LIKE = re.compile(r"\+?[0-9]+")
 
 
 def _fits(owned: OwnedNumber, only: NumberFilter) -> bool:
@@ -61,18 +63,28 @@ class AnnotatedPlatform:
     async def numbers(
         self, account: str, only: NumberFilter, after: str, limit: int
     ) -> Page[OwnedNumber]:
-        """Filtered here, after the inventory's words were added; a page may be short."""
-        carrier = only.provider if self.abilities.tells_carrier else ""
-        asked = replace(only, query="", provider=carrier)
-        found: list[OwnedNumber] = []
+        """Filtered here where the inventory's words count; a page may be short.
+
+        `after` is the vendor's own key, and how many that fit were given of the page it opens.
+        """
+        asked = only if _NUMBER_LIKE.fullmatch(only.query) else replace(only, query="")
+        if not self.abilities.tells_carrier:
+            asked = replace(asked, provider="")
+        here = asked != only
+        key, _, given = after.partition("~")
+        skip, found = int(given or 0), list[OwnedNumber]()
         for _ in range(_MOST_PAGES):
-            page = await self._platform.numbers(account, asked, after, limit - len(found))
+            page = await self._platform.numbers(account, asked, key, _PAGE if here else limit)
             known = [await self._known(account, n) for n in page.items]
-            found += [n for n in known if _fits(n, only)]
-            after = page.after
-            if not after or len(found) == limit:
+            fits = [n for n in known if _fits(n, only)][skip:]
+            taken = fits[: limit - len(found)]
+            found += taken
+            if len(taken) < len(fits):
+                return Page(tuple(found), f"{key}~{skip + len(taken)}")
+            key, skip = page.after, 0
+            if not key or len(found) == limit or not here:
                 break
-        return Page(tuple(found), after)
+        return Page(tuple(found), key)
 
     async def pathways(self, account: str, query: str, after: str, limit: int) -> Page[PathwayInfo]:
         return await self._platform.pathways(account, query, after, limit)

@@ -24,7 +24,7 @@ class UnusablePlatform:
         self._what, self._remedy = f"{name}: {what}", remedy
 
     def _refuse(self) -> NoReturn:
-        raise PlatformAuth(self._what, f"The operator: {self._remedy}")
+        raise PlatformAuth(self._what, f"For the operator: {self._remedy}")
 
     def unsupported(self, action: Action, agents: Sequence[str]) -> str:
         """Raises: PlatformAuth."""

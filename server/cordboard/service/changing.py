@@ -220,6 +220,10 @@ def _restores(record: PlanRecord, versions: list[int]) -> tuple[Restore, ...]:
 def _not_undoable(record: PlanRecord, now: str) -> str:
     if record.expired(now):
         return "it was not applied (it is expired)"
+    if record.state in plans.UNDER_WAY:
+        return "it is not settled yet; get_plan tells when it is"
+    if record.state == "failed":
+        return "it was not applied (the platform did not do it)"
     if record.state not in ("applied", "partly_applied"):
         return f"it was not applied (it is {record.state})"
     if record.steps and not any(step.state == "applied" for step in record.steps):

@@ -243,8 +243,10 @@ async def is_empty(platforms: Mapping[str, Platform], account: str) -> bool:
 
 
 def why_missing(exc: CordboardError) -> str:
-    """Why a platform's part of an answer is missing: the code of the error, and its words."""
-    return f"{exc.code}: {exc.what}"
+    """Why a platform's part of an answer is missing: the error's code and words, and its remedy
+    where it has one of its own."""
+    own = "" if exc.remedy == exc.default_remedy else f" {exc.remedy}"
+    return f"{exc.code}: {exc.what}{own}"
 
 
 def shaped(number: str) -> None:

@@ -103,7 +103,8 @@ class Planner:
         if platform is None:
             known = ", ".join(self._platforms)
             raise AgentNotFound(
-                f"{agent}: the platform {name} is not configured here (there is {known})."
+                f"{agent}: this process has no key for a platform {name} (it has {known}).",
+                "list_agents shows the agents there are; a server that has the key can change this one.",
             )
         return platform
 

@@ -207,10 +207,11 @@ def close(
     return replace(record, state=state, closed_at=at, closed_by=by, closed_why=why, used=used)
 
 
-def approve(tx: Transaction, record: PlanRecord, event: Event, at: str) -> PlanRecord:
+def approve(tx: Transaction, record: PlanRecord, event: Event, at: str, used: str) -> PlanRecord:
     """Mark an open plan as approved, to be applied by a process that can."""
     plan = record.plan
-    if tx.run("plan_approved", account=plan.account, plan_id=plan.plan_id):
+    key = {"account": plan.account, "plan_id": plan.plan_id}
+    if tx.run("plan_approved", **key, by=event.principal, used=used):
         journal.append(tx, plan.account, at, event)
     return find_again(tx, record)
 

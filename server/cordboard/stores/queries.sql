@@ -279,7 +279,8 @@ WHERE account = :account AND principal = :principal AND at > :since;
 SELECT count(*) AS numbers FROM binding WHERE account = :account AND agent = :agent;
 
 -- name: plan_approved
-UPDATE plan SET state = 'approved' WHERE account = :account AND plan_id = :plan_id AND state = 'open';
+UPDATE plan SET state = 'approved', closed_by = :by, used = :used
+WHERE account = :account AND plan_id = :plan_id AND state = 'open';
 
 -- name: plan_begin
 UPDATE plan SET state = 'applying', closed_by = :by, used = :used

@@ -28,7 +28,7 @@ _MEANT = {
         "Delete the migration split of that pathway in Bland, even one at 0 %, then ask again.",
     ),
     "INVALID_INBOUND_NUMBERS": (
-        "not all of {numbers} belong to this Bland account, so none was attached",
+        "it does not have all of {numbers} in this account, and so did nothing",
         "list_numbers shows the numbers there are; one of your own Twilio must be imported in Bland.",
     ),
     "PERSONA_NOT_FOUND": (
