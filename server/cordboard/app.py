@@ -111,7 +111,7 @@ def _vendors(
             found[name] = AnnotatedPlatform(connect(), inventory)
         except ValueError as exc:
             remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
-            what = str(exc).removeprefix(f"{name.capitalize()}: ")
+            what = str(exc).partition(": ")[2] or str(exc)
             found[name] = UnusablePlatform(name, f"{what}.", remedy)
     return {name: found[name] for name in PLATFORMS if name in found}
 

@@ -27,7 +27,7 @@ from cordboard.errors import (
 )
 from cordboard.plan import Change, Draft, Image, Outcome
 from cordboard.preconditions import cannot_hold, changed_since, find_pathway, mixing
-from cordboard.request import Asked, Observed
+from cordboard.request import Asked, Observed, Restore
 
 Decision = Change | Problem
 
@@ -41,9 +41,7 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
     agent = _agents(asked, seen)
     blind = not seen.tells_carrier and not seen.providers
     if asked.provider and asked.provider not in seen.providers and not blind:
-        raise ProviderNotConfigured(
-            f'Provider "{asked.provider}" is not configured for your account.'
-        )
+        raise _no_provider(asked, seen)
     warnings, unchecked = _pathway(asked, seen)
     owned, problems, remarks = _owned(asked, seen)
     left = [*seen.unchecked, *_carriers_unchecked(asked, owned)]
@@ -66,6 +64,16 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
     )
 
 
+def _no_provider(asked: Asked, seen: Observed) -> ProviderNotConfigured:
+    platform = asked.agent.partition(":")[0]
+    said = f'Provider "{asked.provider}" is not configured for your account'
+    if platform == "local":
+        return ProviderNotConfigured(f"{said}.")
+    known = ", ".join(sorted(seen.providers)) or "none"
+    remedy = "Leave provider out, or ask the user which is meant."
+    return ProviderNotConfigured(f"{said} at {platform} (known there: {known}).", remedy)
+
+
 def one_platform(asked: Asked) -> None:
     """Raises: NotSupported for agents of two platforms, before anybody asks whether they exist."""
     platforms = {agent.partition(":")[0] for agent in asked.agents}
@@ -79,16 +87,37 @@ def one_platform(asked: Asked) -> None:
 def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
     """The draft of an undo, and why it cannot be done (empty when it can)."""
     changes: list[Change] = []
+    unchanged: list[Change] = []
     against = [held_by(*pair).why for pair in sorted(seen.held.items())]
+    why_not: list[str] = []
     for item in asked.restore:
         owned = seen.numbers.get(item.number)
-        against += changed_since(item, owned) + cannot_hold(item.number, item.left, item.back, seen)
+        moved = changed_since(item, owned) + cannot_hold(item.number, item.left, item.back, seen)
+        if owned is not None and moved and _is_back(item, owned):
+            why_not += moved
+            unchanged.append(_change(owned, item.back, item.back, "already as it was"))
+            continue
+        against += moved
         if owned is not None:
             image = Image.of(owned, item.left.direction)
             changes.append(Change(item.number, item.left, item.back, image))
+    against += [] if changes else why_not
     mixed = _mixing_warnings(tuple(changes), seen)
     warnings = (*mixed, *seen.unchecked)
-    return Draft(tuple(changes), (), warnings, seen.unchecked, bool(mixed)), against
+    draft = Draft(tuple(changes), tuple(unchanged), warnings, seen.unchecked, bool(mixed))
+    return draft, against
+
+
+def _is_back(item: Restore, owned: OwnedNumber) -> bool:
+    """Whether an undo that came halfway did this one. A platform that counts changes tells more:
+    there, what looks the same was changed by somebody."""
+    holders = {b.agent: b.pathway for b in owned.bound(item.back.direction)}
+    wanted = {item.back.agent: item.back.pathway} if item.back.agent else {}
+    gone = (
+        not item.left.agent or item.left.agent == item.back.agent or item.left.agent not in holders
+    )
+    there = all(holders.get(agent) == pathway for agent, pathway in wanted.items())
+    return not item.version and gone and there
 
 
 def _mixing_warnings(changes: tuple[Change, ...], seen: Observed) -> list[str]:

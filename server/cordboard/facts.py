@@ -26,11 +26,20 @@ def headline(plan: Plan) -> str:
     asked = plan.asked
     numbers = "1 number" if count == 1 else f"{count} numbers"
     said = _VERBS[plan.action].format(
-        n=numbers, agent=asked.agent, from_agent=asked.from_agent, undoes=asked.undoes
+        n=numbers,
+        agent=_named(plan, asked.agent),
+        from_agent=_named(plan, asked.from_agent),
+        undoes=asked.undoes,
     )
     if plan.action == "attach" and all(c.direction == "outbound" for c in plan.draft.changes):
         said += " for outbound calls"
     return said
+
+
+def _named(plan: Plan, agent: str) -> str:
+    """An agent with its name, where the plan has one."""
+    name = dict(plan.draft.names).get(agent, "")
+    return f"{agent} ({quoted(name)})" if name else agent
 
 
 def describe_side(side: Side) -> str:

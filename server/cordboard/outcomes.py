@@ -51,4 +51,5 @@ def counted(record: PlanRecord, now: str) -> Counter[str]:
 
 def settled_from(record: PlanRecord) -> str:
     """From when an unknown number is read and settled; "" where reading cannot tell it."""
-    return min((s.settle_at for s in record.steps if s.state == "unknown"), default="")
+    held = (s.settle_at for s in record.steps if s.state == "unknown" and s.settle_at)
+    return min(held, default="")

@@ -60,7 +60,7 @@ class Change:
 class Draft:
     """What would be done: changes, what is so already, and what the approver must know.
 
-    `one_way`: the platform has no way back.
+    `one_way`: the platform has no way back. `names`: of agents whose ids say nothing to a person.
     """
 
     changes: tuple[Change, ...]
@@ -69,6 +69,7 @@ class Draft:
     unchecked: tuple[str, ...]
     mixes: bool
     one_way: bool = False
+    names: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Plan:
                     "mixes": draft.mixes,
                     # Only where it says something: older plans have no such key, and their hash.
                     **({"one_way": True} if draft.one_way else {}),
+                    **({"names": draft.names} if draft.names else {}),
                 },
                 "level": self.level,
                 "why": self.why,
@@ -184,6 +186,7 @@ def load(data: Mapping[str, Any]) -> Plan:
     asked["pathway"] = Pathway(**asked["pathway"])
     for kind in ("changes", "unchanged"):
         draft[kind] = tuple(_change_of(c) for c in draft[kind])
+    draft["names"] = tuple((agent, name) for agent, name in draft.get("names", ()))
     draft["warnings"], draft["unchecked"] = tuple(draft["warnings"]), tuple(draft["unchecked"])
     rest = {k: v for k, v in data.items() if k not in ("asked", "draft")}
     return Plan(asked=Asked(**asked), draft=Draft(**draft), **rest)

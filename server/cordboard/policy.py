@@ -132,7 +132,7 @@ def _matches(rule: Rule, action: Action, platform: str, draft: Draft) -> str:
             and (not rule.provider or image.provider in rule.provider)
             and (not rule.number_prefix or change.number.startswith(rule.number_prefix))
         ):
-            return _because(rule, change.number)
+            return _because(rule, change.number, unknown=not image.purpose)
     return ""
 
 
@@ -141,7 +141,7 @@ def _folded(tags: Iterable[str]) -> set[str]:
     return {tag.casefold() for tag in tags}
 
 
-def _because(rule: Rule, number: str) -> str:
+def _because(rule: Rule, number: str, *, unknown: bool) -> str:
     said = [
         f"{name} {' or '.join(values)}"
         for name, values in (
@@ -156,4 +156,5 @@ def _because(rule: Rule, number: str) -> str:
     ]
     if rule.size:
         said.append(f"{rule.size} numbers or more")
-    return f"{', '.join(said)} ({number})" if said else "every change"
+    counted = ", its purpose is not known" if unknown and rule.purpose else ""
+    return f"{', '.join(said)} ({number}{counted})" if said else "every change"

@@ -30,7 +30,9 @@ from tests.world import many, names
 from cordboard import journal
 from cordboard.stores.sqlite import SqliteStore
 
-QUIET, REQUEST = 0.5, 0.3
+QUIET = 0.5
+_REQUEST_SHARE = 0.6
+"""Of a quiet period, how much one request may take."""
 TOO_LONG = 30.0
 """Seconds after which a number counts as held for ever; a CI machine may be slow."""
 FINAL = ("applied", "partly_applied", "failed")
@@ -46,7 +48,7 @@ class Variant:
 
     platform: str
     tool: str
-    arguments: dict[str, str]
+    arguments: dict[str, Any]
     before: str
     after: str
     writes: int
@@ -145,7 +147,8 @@ class Lane:
     def environ(self, by: str) -> dict[str, str]:
         """The environment of the process called `by`."""
         config = self.home / "config.toml"
-        config.write_text(f"request_seconds = {REQUEST}\nquiet_seconds = {self.quiet}\n", "utf-8")
+        request = _REQUEST_SHARE * self.quiet
+        config.write_text(f"request_seconds = {request}\nquiet_seconds = {self.quiet}\n", "utf-8")
         told = {"CORDBOARD_CONFIG": str(config), "CORDBOARD_POLICY": "relaxed"}
         url = self.server.url(self.vendor, by)
         if self.variant.platform == "bland":
@@ -174,8 +177,8 @@ class Lane:
 
     async def planned(self, line: Line) -> str:
         """A plan of the whole batch that only waits to be applied."""
-        arguments: dict[str, Any] = {"numbers": list(self.variant.numbers)}
-        made = await line.call(self.variant.tool, **self.variant.arguments, **arguments)
+        arguments = {**self.variant.arguments, "numbers": list(self.variant.numbers)}
+        made = await line.call(self.variant.tool, **arguments)
         assert made["status"] == "confirmation_required", made["message"]
         return str(made["plan_id"])
 
@@ -260,6 +263,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
 async def told_of(line: Line, plan_id: str) -> dict[str, Any]:
     """A plan with all its changes, as a client is told."""
     answer = await line.ask("resources/read", uri=f"cordboard://plans/{plan_id}")
+    assert "result" in answer, answer
     told: dict[str, Any] = json.loads(answer["result"]["contents"][0]["text"])
     return told
 

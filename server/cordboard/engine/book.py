@@ -65,7 +65,9 @@ class Book:
         marked = [replace(s, state="sending", settle_at=settle_at) for s in steps]
 
         def work(tx: Transaction) -> None:
-            if all(step.done == 0 for step in steps):  # a number on the move is seen through
+            if not any(
+                step.done or step.back for step in steps
+            ):  # a number on the move is seen through
                 frozen(tx, self.record.plan.account)
             data: dict[str, object] = {"write": call.kind, "agent": call.agent}
             self._put(tx, "sending", marked, data)

@@ -204,8 +204,8 @@ class StepByStep:
             keep_approval(tx, clearance)
         use_approval(tx, clearance, now)
         count_spent(tx, record, now)
-        event = approved(record, clearance)
-        return plans.begin(tx, record, now, clearance.approver, clearance.level, event)
+        first = [approved(record, clearance)] if record.state == "open" else []
+        return plans.begin(tx, record, now, clearance.approver, clearance.level, first)
 
     def _closed_if_moved(self, tx: Transaction, record: PlanRecord, seen: Observed) -> PlanRecord:
         moved = preconditions.moved(record.plan, seen)

@@ -43,7 +43,8 @@ class Changes:
         self._planner.writable()
         binding_rules.one_platform(asked)
         await self._planner.ready(caller.account, asked)
-        draft = binding_rules.draw_up(asked, await self._planner.observed(caller.account, asked))
+        seen = await self._planner.observed(caller.account, asked)
+        draft = self._planner.named(seen, binding_rules.draw_up(asked, seen))
         self._planner.supported(asked, draft)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
@@ -64,7 +65,8 @@ class Changes:
         if not refused:
             asked = replace(asked, restore=_restores(record, versions))
             seen = await self._planner.observed(caller.account, asked)
-            draft, against = binding_rules.restore(asked, seen)
+            drawn, against = binding_rules.restore(asked, seen)
+            draft = self._planner.named(seen, drawn)
             refused = "; ".join(against)
         if draft is None or refused:
             text = (

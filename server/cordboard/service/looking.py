@@ -103,10 +103,13 @@ class Lookups:
         for name in self._named(platform, []):
             can = self._platforms[name].abilities
             if only.provider and not can.tells_carrier:
-                why = "it does not tell carriers: only numbers whose carrier is declared are found by it"
+                why = (
+                    "it does not tell carriers: by provider only numbers are found whose carrier your "
+                    "inventory tells."
+                )
                 found.append(IncompleteShape(platform=name, why=f"NOT_SUPPORTED: {why}"))
             if name in listed and not can.read_back:
-                why = "it does not tell which agent holds a number, so no bindings are shown"
+                why = "it does not tell which agent holds a number, so no bindings are shown."
                 found.append(IncompleteShape(platform=name, why=f"NOT_SUPPORTED: {why}"))
         return found
 

@@ -69,6 +69,13 @@ class Planner:
             raise NotSupported(why)
         await self.not_frozen(account)
 
+    def named(self, seen: Observed, draft: Draft) -> Draft:
+        """With the agents' names where ids say nothing to a person: at a vendor."""
+        asked = {side.agent for c in draft.changes for side in (c.before, c.after)}
+        agents = [seen.agents[agent] for agent in sorted(asked) if agent in seen.agents]
+        names = tuple((a.agent, a.name) for a in agents if a.name and a.platform != "local")
+        return replace(draft, names=names)
+
     def supported(self, asked: Asked, draft: Draft) -> None:
         """Raises: NotSupported where a change brings a pathway to an agent that can have none;
         InvalidArguments where the platform wants the carrier and nobody named it."""
@@ -103,7 +110,7 @@ class Planner:
         if platform is None:
             known = ", ".join(self._platforms)
             raise AgentNotFound(
-                f"{agent}: this process has no key for a platform {name} (it has {known}).",
+                f"{agent}: the platform {name} is not configured here (there is {known}).",
                 "list_agents shows the agents there are; a server that has the key can change this one.",
             )
         return platform

@@ -90,10 +90,11 @@ class Routes:
         inbound = [shape for direction, shape in shapes if direction == "inbound"]
         outbound = [shape for direction, shape in shapes if direction == "outbound"]
         now = stamp(self._clock())
-        rows, holds = await self._store.glance(
+        rows, holds, unsettled = await self._store.glance(
             lambda tx: (
                 tx.all("plans_open_on_number", account=account, number=number, now=now),
                 tx.all("holds_on", account=account, number=number),
+                tx.all("plans_unknown_on_number", account=account, number=number),
             )
         )
         unseen = [name for name, part in seen.items() if part.down or part.blind]
@@ -106,13 +107,16 @@ class Routes:
             label=shown(first.label),
             purpose=first.purpose,
             open_plans=[row["plan_id"] for row in rows],
-            notes=_notes(seen, inbound, holds),
+            notes=_notes(seen, inbound, holds, unsettled),
             message=route_message(number, inbound, outbound, len(rows), unseen),
         )
 
 
 def _notes(
-    seen: Mapping[str, _Seen], inbound: Sequence[RouteShape], holds: Sequence[Row]
+    seen: Mapping[str, _Seen],
+    inbound: Sequence[RouteShape],
+    holds: Sequence[Row],
+    unsettled: Sequence[Row],
 ) -> list[str]:
     """What a reader must know beside the bindings."""
     notes = [f"{n} could not be read: {why_missing(p.down)}" for n, p in seen.items() if p.down]
@@ -129,6 +133,12 @@ def _notes(
     notes += [
         f"At {row['platform']} it is held by plan {row['plan_id']}, which is not settled yet: get_plan tells."
         for row in holds
+    ]
+    waiting = {row["plan_id"] for row in holds}
+    notes += [
+        f"Plan {row['plan_id']} may have changed it, and nobody settled that: `cordboard plans settle`."
+        for row in unsettled
+        if row["plan_id"] not in waiting
     ]
     return notes
 

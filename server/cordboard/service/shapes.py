@@ -98,17 +98,16 @@ def route_message(
     missing = " and ".join(unseen)
     if inbound:
         said = f"{answers} answers {number} now."
-        said += f" {missing} could not be read; see notes." if missing else ""
+        said += f" Not seen: {missing}; see notes." if missing else ""
     elif missing:
-        said = (
-            f"Nobody answers {number} as far as could be read: {missing} could not be; see notes."
-        )
+        said = f"Nobody answers {number} as far as can be seen; not seen: {missing}, see notes."
     else:
         said = f"Nobody answers {number} now."
     if outbound:
         said += f" It serves outbound calls of {', '.join(r.agent for r in outbound)}."
     if open_plans:
-        said += f" {open_plans} open plan(s) would change it; see open_plans."
+        plans = "1 open plan" if open_plans == 1 else f"{open_plans} open plans"
+        said += f" {plans} would change it; see open_plans."
     return said
 
 

@@ -217,7 +217,7 @@ def approve(tx: Transaction, record: PlanRecord, event: Event, at: str, used: st
 
 
 def begin(
-    tx: Transaction, record: PlanRecord, at: str, by: str, used: str, event: Event
+    tx: Transaction, record: PlanRecord, at: str, by: str, used: str, first: Sequence[Event]
 ) -> PlanRecord:
     """Mark a cleared plan as under way at its platform, with a step for each change."""
     plan = record.plan
@@ -225,7 +225,7 @@ def begin(
     if tx.run("plan_begin", **key, by=by, used=used) != 1:
         return find_again(tx, record)
     operations.add_steps(tx, plan.account, plan.plan_id, len(plan.draft.changes))
-    journal.append(tx, plan.account, at, event, Event("applying", by, plan.plan_id, record.hash))
+    journal.append(tx, plan.account, at, *first, Event("applying", by, plan.plan_id, record.hash))
     return find_again(tx, record)
 
 

@@ -239,6 +239,13 @@ WHERE c.account = :account AND c.number = :number AND p.state IN ('open', 'appro
   AND p.expires_at > :now
 ORDER BY p.ordinal DESC LIMIT 20;
 
+-- name: plans_unknown_on_number
+SELECT DISTINCT p.plan_id, p.ordinal FROM plan_change c
+JOIN plan p ON p.account = c.account AND p.plan_id = c.plan_id
+JOIN step s ON s.account = p.account AND s.plan_id = p.plan_id AND s.position = c.position
+WHERE c.account = :account AND c.number = :number AND p.state = 'unknown' AND s.state = 'unknown'
+ORDER BY p.ordinal DESC LIMIT 20;
+
 -- name: approval_add
 INSERT INTO approval (account, approval_id, plan_id, plan_hash, requester, approver, level, at, expires_at)
 VALUES (:account, :approval_id, :plan_id, :plan_hash, :requester, :approver, :level, :at, :expires_at);
