@@ -26,8 +26,8 @@ from cordboard.errors import (
     refusal,
 )
 from cordboard.plan import Change, Draft, Image, Outcome
-from cordboard.preconditions import cannot_hold, changed_since, find_pathway, mixing
-from cordboard.request import Asked, Observed, Restore
+from cordboard.preconditions import find_pathway, mixing
+from cordboard.request import Asked, Observed
 
 Decision = Change | Problem
 
@@ -53,7 +53,7 @@ def draw_up(asked: Asked, seen: Observed) -> Draft:
         raise refusal(problems)
     drawn = [d for d in decisions if isinstance(d, Change)]
     changes = tuple(c for c in drawn if c.outcome == "planned")
-    mixed = _mixing_warnings(changes, seen)
+    mixed = mixing_warnings(changes, seen)
     return Draft(
         changes=changes,
         unchanged=tuple(c for c in drawn if c.outcome == "unchanged"),
@@ -84,43 +84,7 @@ def one_platform(asked: Asked) -> None:
         )
 
 
-def restore(asked: Asked, seen: Observed) -> tuple[Draft, list[str]]:
-    """The draft of an undo, and why it cannot be done (empty when it can)."""
-    changes: list[Change] = []
-    unchanged: list[Change] = []
-    against = [held_by(*pair).why for pair in sorted(seen.held.items())]
-    why_not: list[str] = []
-    for item in asked.restore:
-        owned = seen.numbers.get(item.number)
-        moved = changed_since(item, owned) + cannot_hold(item.number, item.left, item.back, seen)
-        if owned is not None and moved and _is_back(item, owned):
-            why_not += moved
-            unchanged.append(_change(owned, item.back, item.back, "already as it was"))
-            continue
-        against += moved
-        if owned is not None:
-            image = Image.of(owned, item.left.direction)
-            changes.append(Change(item.number, item.left, item.back, image))
-    against += [] if changes else why_not
-    mixed = _mixing_warnings(tuple(changes), seen)
-    warnings = (*mixed, *seen.unchecked)
-    draft = Draft(tuple(changes), tuple(unchanged), warnings, seen.unchecked, bool(mixed))
-    return draft, against
-
-
-def _is_back(item: Restore, owned: OwnedNumber) -> bool:
-    """Whether an undo that came halfway did this one. A platform that counts changes tells more:
-    there, what looks the same was changed by somebody."""
-    holders = {b.agent: b.pathway for b in owned.bound(item.back.direction)}
-    wanted = {item.back.agent: item.back.pathway} if item.back.agent else {}
-    gone = (
-        not item.left.agent or item.left.agent == item.back.agent or item.left.agent not in holders
-    )
-    there = all(holders.get(agent) == pathway for agent, pathway in wanted.items())
-    return not item.version and gone and there
-
-
-def _mixing_warnings(changes: tuple[Change, ...], seen: Observed) -> list[str]:
+def mixing_warnings(changes: tuple[Change, ...], seen: Observed) -> list[str]:
     agents = mixing(changes, seen)
     return [f"{agent} would serve TEST and PRODUCTION numbers at once." for agent in agents]
 
@@ -226,7 +190,7 @@ def _side(owned: OwnedNumber, direction: Direction, agent: str) -> Side | None:
     return None
 
 
-def _change(owned: OwnedNumber, before: Side, after: Side, detail: str = "") -> Change:
+def change_of(owned: OwnedNumber, before: Side, after: Side, detail: str = "") -> Change:
     outcome: Outcome = "unchanged" if before == after else "planned"
     return Change(owned.number, before, after, Image.of(owned, before.direction), detail, outcome)
 
@@ -235,12 +199,12 @@ def _attach(_: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     way = agent.direction
     mine = _side(owned, way, agent.agent)
     if mine is not None:
-        return _change(owned, mine, mine, "already attached")
+        return change_of(owned, mine, mine, "already attached")
     if way == "inbound" and owned.bound(way):
         holder = owned.bound(way)[0].agent
         why = f"{owned.number} is attached to {holder}, which answers it now."
         return Problem(owned.number, NumberAttachedElsewhere.code, why)
-    return _change(owned, Side(way), Side(way, agent.agent))
+    return change_of(owned, Side(way), Side(way, agent.agent))
 
 
 def _move(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
@@ -248,13 +212,13 @@ def _move(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     here, there = _side(owned, way, asked.from_agent), _side(owned, way, agent.agent)
     if here is not None and there is not None and here != there:
         # Both serve it in an outbound pool: the move is then only the leaving.
-        return _change(owned, here, Side(way), f"{agent.agent} serves it already")
+        return change_of(owned, here, Side(way), f"{agent.agent} serves it already")
     if there is not None:
-        return _change(owned, there, there, "already there")
+        return change_of(owned, there, there, "already there")
     if here is None:
         return _not_held_by(asked.from_agent, owned, way)
     pathway = here.pathway if asked.keep_pathway else NO_PATHWAY
-    return _change(owned, here, Side(way, agent.agent, pathway))
+    return change_of(owned, here, Side(way, agent.agent, pathway))
 
 
 def _not_held_by(agent: str, owned: OwnedNumber, way: Direction) -> Problem:
@@ -271,17 +235,17 @@ def _detach(_: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     way = agent.direction
     mine = _side(owned, way, agent.agent)
     if mine is not None:
-        return _change(owned, mine, Side(way))
+        return change_of(owned, mine, Side(way))
     if way == "inbound" and owned.bound(way):
         return _not_held_by(agent.agent, owned, way)
-    return _change(owned, Side(way), Side(way), "not attached")
+    return change_of(owned, Side(way), Side(way), "not attached")
 
 
 def _set_pathway(asked: Asked, agent: Agent, owned: OwnedNumber) -> Decision:
     mine = _side(owned, agent.direction, agent.agent)
     if mine is None:
         return _not_held_by(agent.agent, owned, agent.direction)
-    return _change(owned, mine, Side(agent.direction, agent.agent, asked.pathway))
+    return change_of(owned, mine, Side(agent.direction, agent.agent, asked.pathway))
 
 
 _DECIDE: dict[str, Callable[[Asked, Agent, OwnedNumber], Decision]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cordboard import binding_rules, journal
+from cordboard import binding_rules, journal, restoring
 from cordboard.answers import ChangeResult, Status
 from cordboard.clock import Clock, stamp
 from cordboard.engine import Engine
@@ -65,7 +65,7 @@ class Changes:
         if not refused:
             asked = replace(asked, restore=_restores(record, versions))
             seen = await self._planner.observed(caller.account, asked)
-            drawn, against = binding_rules.restore(asked, seen)
+            drawn, against = restoring.restore(asked, seen)
             draft = self._planner.named(seen, drawn)
             refused = "; ".join(against)
         if draft is None or refused:
