@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cordboard.approvers import Approvers
-from cordboard.binding import PLATFORMS
 from cordboard.clock import Clock, system_clock
 from cordboard.config import Settings
 from cordboard.cursors import Cursors
@@ -22,9 +21,7 @@ from cordboard.errors import StoreUnavailable
 from cordboard.guard import Guard
 from cordboard.keys import KEY_BYTES, load_key
 from cordboard.platforms import Platform, RemotePlatform
-from cordboard.platforms.annotated import AnnotatedPlatform
 from cordboard.platforms.local import LocalPlatform
-from cordboard.platforms.unusable import UnusablePlatform
 from cordboard.results import Results
 from cordboard.service import Approvals, BindingService, Changes, Lookups, Planner, Routes, Times
 from cordboard.stores import Store
@@ -79,7 +76,8 @@ def build(
     platforms: dict[str, Platform] = {local.name: local}
     platforms |= _vendors(settings, local, transports or {}, sleep)
     guard = Guard(settings.policy, clock)
-    pace = Pace(settings.platforms.request_seconds, settings.platforms.quiet_seconds)
+    told = settings.platforms
+    pace = Pace(told.request_seconds, told.quiet_seconds) if told else None
     engine = Engine(store, platforms, guard, clock, pace, sleep, settings.read_only)
     results = Results("" if settings.default_database else str(settings.database))
     lookups = Lookups(store, platforms, Cursors(key), clock)
@@ -98,22 +96,11 @@ def _vendors(
     settings: Settings, inventory: LocalPlatform, transports: Mapping[str, Any], sleep: Sleep
 ) -> dict[str, Platform]:
     """The platforms at vendors whose credentials are there; HTTP is imported only for those."""
-    told = settings.platforms
-    found: dict[str, Platform] = {
-        name: UnusablePlatform(name, *why) for name, why in told.unusable.items()
-    }
-    if not (told.bland or told.synthflow or told.unleashx):
-        return found
-    from cordboard.vendors import connections
+    if settings.platforms is None:
+        return {}
+    from cordboard.vendors import connected
 
-    for name, connect in connections(told, {"sleep": sleep}, transports).items():
-        try:
-            found[name] = AnnotatedPlatform(connect(), inventory)
-        except ValueError as exc:
-            remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
-            what = str(exc).partition(": ")[2] or str(exc)
-            found[name] = UnusablePlatform(name, f"{what}.", remedy)
-    return {name: found[name] for name in PLATFORMS if name in found}
+    return connected(settings.platforms, inventory, {"sleep": sleep}, transports)
 
 
 def _key(settings: Settings) -> bytes:

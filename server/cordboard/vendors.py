@@ -8,22 +8,44 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cordboard.binding import Agent, OwnedNumber
+from cordboard.binding import PLATFORMS, Agent, OwnedNumber
 from cordboard.config.platforms import PlatformSettings, UnleashxSettings
 from cordboard.http_client import Timeouts
-from cordboard.platforms import RemotePlatform, bland, synthflow, unleashx
+from cordboard.platforms import Platform, RemotePlatform, bland, synthflow, unleashx
+from cordboard.platforms.annotated import AnnotatedPlatform
+from cordboard.platforms.unusable import UnusablePlatform
 
 _CONNECT_SHARE = 1 / 3
 """Of the time that a request may take, how much of it to wait for a connection."""
 
 
-def connections(
-    told: PlatformSettings, http: Mapping[str, Any], transports: Mapping[str, Any]
-) -> dict[str, Callable[[], RemotePlatform]]:
-    """For each configured platform how it is made, which raises ValueError for settings it cannot have.
+def connected(
+    told: PlatformSettings,
+    inventory: Platform,
+    http: Mapping[str, Any],
+    transports: Mapping[str, Any],
+) -> dict[str, Platform]:
+    """The configured platforms; one that lacks something, or has settings it cannot have, says so.
 
     `http`: what every client gets. `transports`: what carries requests, by platform.
     """
+    found: dict[str, Platform] = {
+        name: UnusablePlatform(name, *why) for name, why in told.unusable.items()
+    }
+    for name, connect in connections(told, http, transports).items():
+        try:
+            found[name] = AnnotatedPlatform(connect(), inventory)
+        except ValueError as exc:
+            remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
+            what = str(exc).partition(": ")[2] or str(exc)
+            found[name] = UnusablePlatform(name, f"{what}.", remedy)
+    return {name: found[name] for name in PLATFORMS if name in found}
+
+
+def connections(
+    told: PlatformSettings, http: Mapping[str, Any], transports: Mapping[str, Any]
+) -> dict[str, Callable[[], RemotePlatform]]:
+    """For each configured platform how it is made; raises ValueError for settings it cannot have."""
     connect = told.request_seconds * _CONNECT_SHARE
     timeouts = Timeouts(connect, told.request_seconds - connect)
 

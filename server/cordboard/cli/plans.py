@@ -15,7 +15,7 @@ from cordboard.cli import terminal
 from cordboard.cli.session import console, errors, print_json, with_app
 from cordboard.clock import stamp
 from cordboard.display import quoted, shown
-from cordboard.engine import Said
+from cordboard.engine.settling import Said
 from cordboard.errors import InvalidArguments, NotAllowed, PlanNotFound, PlatformError
 from cordboard.plan import Change
 from cordboard.results import status_of

@@ -9,15 +9,18 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cordboard.config.platforms import PlatformSettings, gather
 from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
+if TYPE_CHECKING:
+    from cordboard.config.platforms import PlatformSettings
+
 _TIMES = ("ask_seconds", "plan_seconds", "approval_seconds")
+_VENDORS = ("bland", "synthflow", "unleashx")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -26,7 +29,7 @@ class Settings:
     """Everything an operator can set. `default_database`: the store lies where it does by default.
 
     `ask_seconds`: how long a question waits in a client of protocol 2025-11-25.
-    `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
+    `platforms`: None where no vendor is spoken of. `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
     """
 
     database: Path
@@ -39,7 +42,7 @@ class Settings:
     ask_seconds: float = 50.0
     plan_seconds: float = 1800.0
     approval_seconds: float = 86400.0
-    platforms: PlatformSettings = field(default_factory=PlatformSettings)
+    platforms: PlatformSettings | None = None
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -59,9 +62,20 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         principal=_user(),
         read_only=_flag(environ, "CORDBOARD_READ_ONLY", default=file.get("read_only", False)),
         ignore_arguments=tuple(file.get("ignore_arguments", ())),
-        platforms=gather(environ, file),
+        platforms=_platforms(environ, file),
         **{name: value for name, value in file.items() if name in _TIMES},
     )
+
+
+def _platforms(environ: Mapping[str, str], file: Mapping[str, Any]) -> PlatformSettings | None:
+    """The platforms at vendors, where any is spoken of."""
+    if not any(name in file for name in _VENDORS) and not any(
+        name.startswith(tuple(f"{vendor.upper()}_" for vendor in _VENDORS)) for name in environ
+    ):
+        return None
+    from cordboard.config.platforms import gather
+
+    return gather(environ, file)
 
 
 def _given(named: str) -> dict[str, Any]:

@@ -1,38 +1,34 @@
 """The one choke point: `apply(clearance)`. Tools, undo, recovery, REST and the CLI all pass here.
 
 On a transactional platform everything is one store transaction. At a vendor it is step by step,
-each recorded before it is sent, and whatever a process leaves behind another one settles.
+each recorded before it is sent, and whatever a process leaves behind another one settles; that
+part is imported only where a vendor is configured.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 
 from cordboard.approvers import VerifiedApprover
-from cordboard.clock import Clock, later, stamp
+from cordboard.clock import Clock, stamp
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.permission import Permission, approved, keep_approval, spent
-from cordboard.engine.remote import StepByStep
-from cordboard.engine.settling import Said, Settling
 from cordboard.engine.transactional import InOneTransaction
-from cordboard.engine.workers import Workers
-from cordboard.errors import CordboardError, NotSupported
+from cordboard.errors import NotSupported
 from cordboard.guard import Clearance, Guard
 from cordboard.platforms import Platform, RemotePlatform, TransactionalPlatform
-from cordboard.stores import Store, Transaction, operations, plans
+from cordboard.stores import Store, Transaction, plans
 from cordboard.stores.plans import PlanRecord
 
-__all__ = ["Engine", "Pace", "Said", "spent"]
+if TYPE_CHECKING:
+    from cordboard.engine.background import Background
+    from cordboard.engine.settling import Said
 
-logger = logging.getLogger("cordboard")
-_LOOK_SECONDS = 0.5
-_AGAIN_SECONDS = 30.0
-T = TypeVar("T")
+__all__ = ["Engine", "Pace", "spent"]
 
 
 class Engine:
@@ -50,21 +46,21 @@ class Engine:
     ) -> None:
         """`read_only`: this process takes up nothing that another one left."""
         self._store, self._guard, self._clock = store, guard, clock
-        self._read_only = read_only
-        self._not_before: dict[str, str] = {}  # approved plans that could not be applied: try when
-        self._pace = pace or Pace()
         self._permission = Permission(guard, clock)
-        self._workers = Workers()
-        self._ways: dict[str, InOneTransaction | StepByStep] = {}
-        self._settlings: dict[str, Settling] = {}
-        for name, platform in platforms.items():
-            if isinstance(platform, TransactionalPlatform):
-                self._ways[name] = InOneTransaction(store, platform, self._permission, clock)
-            elif isinstance(platform, RemotePlatform):
-                self._ways[name] = StepByStep(
-                    store, platform, self._permission, self._workers, clock, self._pace, sleep
-                )
-                self._settlings[name] = Settling(store, platform, clock, self._pace)
+        self._read_only = read_only
+        self._at_once = {
+            name: InOneTransaction(store, platform, self._permission, clock)
+            for name, platform in platforms.items()
+            if isinstance(platform, TransactionalPlatform)
+        }
+        self._background: Background | None = None
+        remote = {n: p for n, p in platforms.items() if isinstance(p, RemotePlatform)}
+        if remote:
+            from cordboard.engine.background import Background
+
+            self._background = Background(
+                store, remote, self._permission, clock, pace or Pace(), sleep, self.apply_approved
+            )
 
     async def apply(self, clearance: Clearance) -> PlanRecord:
         """Apply exactly the cleared plan; the record tells what became of it.
@@ -73,10 +69,11 @@ class Engine:
         no credentials for is `approved`, for a process that has. Raises: Frozen, NotAllowed,
         NumberHeld, PlatformError, StoreUnavailable; then nothing was changed.
         """
-        way = self._ways.get(clearance.platform)
-        if way is None:
-            return await self._store.write(lambda tx: self._approve(tx, clearance))
-        return await way.apply(clearance)
+        if clearance.platform in self._at_once:
+            return await self._at_once[clearance.platform].apply(clearance)
+        if self._background and clearance.platform in self._background.ways:
+            return await self._background.ways[clearance.platform].apply(clearance)
+        return await self._store.write(lambda tx: self._approve(tx, clearance))
 
     async def recheck(self, record: PlanRecord) -> PlanRecord:
         """Close an open plan that moved meanwhile, before anybody is asked about it in vain.
@@ -84,21 +81,17 @@ class Engine:
         Raises: NotAllowed where this process's policy demands more than the plan's level;
         PlatformError.
         """
-        way = self._ways.get(record.plan.platform)
-        return record if way is None else await way.recheck(record)
+        if record.plan.platform in self._at_once:
+            return await self._at_once[record.plan.platform].recheck(record)
+        if self._background and record.plan.platform in self._background.ways:
+            return await self._background.ways[record.plan.platform].recheck(record)
+        return record
 
     async def caught_up(self, record: PlanRecord) -> PlanRecord:
         """The record, gone on with or settled first where that is due."""
-        if record.state not in plans.UNDER_WAY or self._read_only:
+        if record.state not in plans.UNDER_WAY or self._read_only or self._background is None:
             return record
-        found = await self._store.glance(
-            lambda tx: operations.find(tx, record.plan.account, record.plan_id)
-        )
-        way = self._ways.get(record.plan.platform)
-        if found is None or not isinstance(way, StepByStep):
-            return record
-        await way.recover(found)
-        return await self._store.read(lambda tx: plans.find_again(tx, record))
+        return await self._background.caught_up(record)
 
     async def settle(
         self, record: PlanRecord, said: Mapping[str, Said], by: VerifiedApprover | None = None
@@ -109,46 +102,25 @@ class Engine:
         record = await self.caught_up(record)
         if record.state != "unknown":
             return record
-        if record.plan.platform not in self._settlings:
+        known = self._background.settlings if self._background else {}
+        if record.plan.platform not in known:
             what = f"{record.plan.platform} is not configured here, so it cannot be read."
             raise NotSupported(what, "Run it where its key is: `cordboard doctor` tells.")
-        return await self._settlings[record.plan.platform].settle(record, said, by)
+        return await known[record.plan.platform].settle(record, said, by)
 
     async def joined(self, record: PlanRecord) -> PlanRecord:
         """The record once what is under way has ended, or as long as a call may wait."""
-        way = self._ways.get(record.plan.platform)
-        if record.state != "applying" or not isinstance(way, StepByStep):
+        if record.state != "applying" or self._background is None:
             return record
-        return await way.wait(record)
+        return await self._background.joined(record)
 
     async def recover(self, account: str) -> None:
-        """Take up everything that is due: what a dead process left, what can be settled now, and
-        what was approved where it could not be applied."""
-        now = stamp(self._clock())
-        due, waiting = await self._store.glance(
-            lambda tx: (operations.due(tx, account, now), plans.approved(tx, account, now))
-        )
-        async with anyio.create_task_group() as group:
-            for found in due:
-                way = self._ways.get(found.platform)
-                if isinstance(way, StepByStep):
-                    group.start_soon(self._noted, way.recover, found)
-            for record in waiting:
-                if record.plan.platform in self._ways:
-                    group.start_soon(self._noted, self._apply_approved, record)
+        """Take up whatever is due, now; `working` does it all the time."""
+        if self._background is not None and not self._read_only:
+            await self._background.recover(account)
 
-    async def _noted(self, work: Callable[[T], Awaitable[object]], item: T) -> None:
-        """Do it; what cannot be done now does not stop the others, and comes up again."""
-        try:
-            await work(item)
-        except CordboardError as exc:
-            logger.warning("a change could not be gone on with: %s", exc.what)
-
-    async def _apply_approved(self, record: PlanRecord) -> None:
-        now = self._clock()
-        if self._not_before.get(record.plan_id, "") > stamp(now):
-            return
-        self._not_before[record.plan_id] = later(now, _AGAIN_SECONDS)
+    async def apply_approved(self, record: PlanRecord) -> None:
+        """Apply a plan that was approved where it could not be applied. Raises: as `apply`."""
         clearance = await self.stored_clearance(record)
         if clearance is not None:
             await self.apply(clearance)
@@ -164,19 +136,11 @@ class Engine:
     async def working(self, account: str) -> AsyncIterator[None]:
         """A background for this process: changes outlive the call that began them, and whatever
         is due is taken up. Where every platform is transactional there is nothing to do."""
-        if self._read_only or not any(isinstance(w, StepByStep) for w in self._ways.values()):
+        if self._read_only or self._background is None:
             yield
             return
-        async with self._workers.working(lambda: self._watch(account)):
+        async with self._background.working(account):
             yield
-
-    async def _watch(self, account: str) -> None:
-        while True:
-            try:
-                await self.recover(account)
-            except CordboardError as exc:
-                logger.warning("what is due could not be taken up: %s", exc.what)
-            await anyio.sleep(_LOOK_SECONDS)
 
     def _approve(self, tx: Transaction, clearance: Clearance) -> PlanRecord:
         """Record the approval; this process cannot apply it."""

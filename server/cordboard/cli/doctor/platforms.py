@@ -27,7 +27,7 @@ _SWITCHES = {
 
 
 async def about_platforms(
-    told: PlatformSettings,
+    told: PlatformSettings | None,
     transports: Mapping[str, Any] | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> list[Finding]:
@@ -35,6 +35,7 @@ async def about_platforms(
 
     `transports`: what carries the requests to a platform, by its name, in place of the network.
     """
+    told = told or PlatformSettings()
     makers = _makers(told, transports or {}, sleep)
     found: dict[str, list[Finding]] = {
         name: [_not_on(name, told)] for name in PLATFORMS if name != _LOCAL
@@ -52,7 +53,7 @@ async def about_platforms(
 
 def _makers(
     told: PlatformSettings, transports: Mapping[str, Any], sleep: Sleep
-) -> Mapping[str, Callable[[], RemotePlatform]]:
+) -> dict[str, Callable[[], RemotePlatform]]:
     if not (told.bland or told.synthflow or told.unleashx):
         return {}  # HTTP takes long to import
     from cordboard.vendors import connections
