@@ -177,9 +177,10 @@ def _not_owned(asked: Asked, text: str, found: OwnedNumber | None, seen: Observe
     near = seen.nearest.get(text, [])
     meant = f" Nearest owned: {', '.join(near)}; not used, ask the user." if near else ""
     hint = " The store is empty: `cordboard import FILE` fills it." if seen.empty else ""
-    return Problem(
-        text, NumberNotFound.code, f"{text} does not belong to this account.{meant}{hint}"
-    )
+    platform = asked.agent.partition(":")[0]
+    said = f"{text} is not among this account's numbers at {platform}."
+    said = f"{text} does not belong to this account." if platform == "local" else said
+    return Problem(text, NumberNotFound.code, f"{said}{meant}{hint}")
 
 
 def _side(owned: OwnedNumber, direction: Direction, agent: str) -> Side | None:

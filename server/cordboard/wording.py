@@ -120,7 +120,8 @@ def _touched(record: PlanRecord) -> bool:
 
 def _to_finish(record: PlanRecord) -> str:
     """The follow-up: what was not begun can be asked for again; what is halfway says itself how."""
-    if any(step.state == "not_applied" and not step.done for step in record.steps):
+    rest = [s for s in record.steps if s.state == "not_applied" and not s.done]
+    if any(not step.detail.startswith("conflict") for step in rest):
         return "To finish it ask for the same again (what is done stays as it is). "
     return ""
 

@@ -1,8 +1,11 @@
-"""The changes that the tests of lost answers ask for: every write of every vendor is in one of them."""
+"""What the tests of lost answers ask for, every write of every vendor among it, and what others do
+to the same numbers by hand."""
 
 from __future__ import annotations
 
-from tests.platforms.oracle import B_MORE, Request
+from tests.platforms.fake_bland import FakePersona
+from tests.platforms.fake_synthflow import FakeAgent as Assistant
+from tests.platforms.oracle import B_MORE, BY_HAND, Request, Scene
 from tests.platforms.vendors import (
     B_FREE,
     B_HELD,
@@ -26,6 +29,9 @@ from tests.platforms.vendors import (
 AT_SUPPORT, AT_SALES, AT_FRONT = f"bland:{SUPPORT}", f"bland:{SALES}", f"bland:agent-{FRONT}"
 AT_DESK, AT_NIGHT = f"synthflow:{S_DESK}", f"synthflow:{S_NIGHT}"
 AT_CAMPAIGN, AT_FOLLOW = f"synthflow:{S_CAMPAIGN}", f"synthflow:{S_FOLLOW}"
+THIRD = "33333333-3333-4333-8333-333333333333"
+"""Somebody else's agent, at any vendor."""
+
 GLOBAL = {"unleashx": {"contract": "global"}}
 
 
@@ -81,3 +87,32 @@ REQUESTS = (
         config=GLOBAL,
     ),
 )
+
+
+def by_hand(at: Scene, number: str, how: str) -> None:
+    """Somebody changes a number at the vendor: `freed`, `given` to a third agent, `taken back` to
+    where it was held at first, or its `pathway` set."""
+    first = str(at.asked.get("from_agent") or at.asked.get("agent"))
+    to = {"freed": "", "given": THIRD, "taken back": first.partition(":")[2]}.get(how, "")
+    with at.fake.effect(BY_HAND, "somebody", [number]):
+        if at.platform == "synthflow":
+            _synthflow_by_hand(at, number, to, "outbound" if first == AT_CAMPAIGN else "inbound")
+            return
+        bland = at.at.bland.state
+        one = bland.numbers[number]
+        if how == "pathway":
+            one.settings = {"pathway_id": "pathway_theirs"}
+            return
+        bland.personas.setdefault(THIRD, FakePersona("Third"))
+        twins = {f"agent-{name}": agent.twin for name, agent in bland.agents.items()}
+        one.persona, one.settings = twins.get(to, to) or None, None
+
+
+def _synthflow_by_hand(at: Scene, number: str, to: str, way: str) -> None:
+    agents = at.at.synthflow.state.agents
+    agents.setdefault(THIRD, Assistant("Third", way))
+    for agent in agents.values():
+        if agent.type == way and number in agent.pool:
+            agent.pool.remove(number)
+    if to:
+        agents[to].pool.append(number)

@@ -219,8 +219,9 @@ class Scene:
 
     async def held(self) -> set[str]:
         """Those of the numbers looked at that are held."""
+        numbers = sorted(self._numbers)
         found = await self.world.app.store.read(
-            lambda tx: operations.holders(tx, "default", self.platform, self._numbers)
+            lambda tx: operations.holders(tx, "default", self.platform, numbers)
         )
         return set(found)
 

@@ -709,7 +709,7 @@ async def test_a_v2_detach_that_detached_nothing_claims_nothing(stage: Stage) ->
 
 
 REFUSALS = [
-    (attach(SALES, FREE, "+12025550100"), "INVALID_INBOUND_NUMBERS", "none was attached", "imported"),
+    (attach(SALES, FREE, "+12025550100"), "INVALID_INBOUND_NUMBERS", "did nothing", "imported"),
     (attach(persona_id(77), FREE), "PERSONA_NOT_FOUND", "has no agent", "list_agents"),
     (detach(persona_id(77), LINE), "PERSONA_NOT_FOUND", "has no agent", "list_agents"),
     (
@@ -719,7 +719,7 @@ REFUSALS = [
         "get_number_route",
     ),
     (attach("agent-nobody", FREE), "NOT_FOUND", "Agent not found", "tell the operator"),
-    (attach("agent-unused", "+12025550100"), "INVALID_INBOUND_NUMBERS", "none was attached", "list_numbers"),
+    (attach("agent-unused", "+12025550100"), "INVALID_INBOUND_NUMBERS", "did nothing", "list_numbers"),
     (replace(attach(SALES), numbers=()), "INVALID_BODY", "did not take the form", "operator"),
 ]  # fmt: skip
 

@@ -11,11 +11,11 @@ from tests.platforms.asked import (
     AT_SALES,
     AT_SUPPORT,
     REQUESTS,
+    THIRD,
     attach,
+    by_hand,
 )
-from tests.platforms.fake_bland import FakePersona
-from tests.platforms.fake_synthflow import FakeAgent as Assistant
-from tests.platforms.oracle import B_MORE, BY_HAND, S_MORE, Request, Scene, scene
+from tests.platforms.oracle import B_MORE, S_MORE, Request, scene
 from tests.platforms.vendors import U_FREE
 from tests.platforms.wire import KINDS, Fault
 from tests.world import Person
@@ -28,8 +28,6 @@ READ = ("bland attach of 3", "bland move with pathway", "bland move to V2", "syn
 READ_KINDS = sorted(KINDS - {"reset_after", "error_after", "timeout_after", "twice", "late"})
 READ_ONCE = ("another_object", "errors_in_200", "wrong_json")  # an answer of 200 is not asked again
 LOST = (Fault("reset_before"), Fault("reset_after"), Fault("late", seconds=40))
-THIRD = "33333333-3333-4333-8333-333333333333"
-"""Somebody else's agent, at any vendor."""
 
 
 def places(*names: str, end: int = 0) -> list[object]:
@@ -129,35 +127,6 @@ async def test_of_a_batch_only_what_the_vendor_refuses_is_not_applied(
 
 
 # --- others at the same numbers -------------------------------------------------------------------
-
-
-def by_hand(at: Scene, number: str, how: str) -> None:
-    """Somebody changes a number at the vendor: `freed`, `given` to a third agent, `taken back` to
-    where it was held at first, or its `pathway` set."""
-    first = str(at.asked.get("from_agent") or at.asked.get("agent"))
-    to = {"freed": "", "given": THIRD, "taken back": first.partition(":")[2]}.get(how, "")
-    with at.fake.effect(BY_HAND, "somebody", [number]):
-        if at.platform == "synthflow":
-            _synthflow_by_hand(at, number, to, "outbound" if first == AT_CAMPAIGN else "inbound")
-            return
-        bland = at.at.bland.state
-        one = bland.numbers[number]
-        if how == "pathway":
-            one.settings = {"pathway_id": "pathway_theirs"}
-            return
-        bland.personas.setdefault(THIRD, FakePersona("Third"))
-        twins = {f"agent-{name}": agent.twin for name, agent in bland.agents.items()}
-        one.persona, one.settings = twins.get(to, to) or None, None
-
-
-def _synthflow_by_hand(at: Scene, number: str, to: str, way: str) -> None:
-    agents = at.at.synthflow.state.agents
-    agents.setdefault(THIRD, Assistant("Third", way))
-    for agent in agents.values():
-        if agent.type == way and number in agent.pool:
-            agent.pool.remove(number)
-    if to:
-        agents[to].pool.append(number)
 
 
 def moved(name: str, how: str, old: str, new: str) -> object:

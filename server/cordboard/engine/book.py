@@ -62,7 +62,9 @@ class Book:
         """Before the socket opens: these numbers may be changed from now on. Raises: Frozen."""
         quiet = self._pace.window_of(self._abilities) + self._pace.quiet_of(self._abilities)
         settle_at = later(self._clock(), quiet)
-        marked = [replace(s, state="sending", settle_at=settle_at) for s in steps]
+        marked = [
+            replace(s, state="sending", settle_at=settle_at, tries=s.tries + 1) for s in steps
+        ]
 
         def work(tx: Transaction) -> None:
             if not any(
@@ -95,6 +97,21 @@ class Book:
             "lost",
             *(replace(s, state="unknown", settle_at=settle_at) for s in steps),
         )
+
+    async def gone_on(self) -> None:
+        """What was unknown is known, and the rest is sent."""
+
+        def work(tx: Transaction) -> PlanRecord:
+            record = plans.find_again(tx, self.record)
+            return plans.move_on(tx, record, "applying", "", "", {})
+
+        self.record = await self._write(work)
+
+    async def let_go(self, steps: Sequence[Step]) -> None:
+        """The plan's text is not the one that was cleared: a person must find out what was done."""
+        why = "the plan's text was edited after it was approved"
+        told = [replace(s, state="unknown", detail=why, settle_at="") for s in steps]
+        await self.settled("released", *told)
 
     async def finish(self) -> None:
         """Close the plan where every step is settled; else say from when the rest can be."""

@@ -19,8 +19,9 @@ from cordboard.engine.verdicts import (
     released,
 )
 from cordboard.errors import PlatformError
+from cordboard.plan import Change
 from cordboard.platforms import Accepted, Call, RemotePlatform
-from cordboard.request import Look
+from cordboard.request import Look, Observed
 from cordboard.stores.operations import Step
 
 _AGAIN_SECONDS = 10.0
@@ -139,22 +140,28 @@ class Decider:
             return
         now = self._book.now()
         verdicts = [
-            after_quiet(step, way, held, now)
+            after_quiet(step, way, held, now, hopeful=not self._given_up)
             for step, way, held in zip(steps, ways, found, strict=True)
         ]
         await self._record(verdicts)
 
     async def _holders(self, ways: Sequence[Path]) -> list[Held | None]:
-        if not self._platform.abilities.read_back:
-            return [None] * len(ways)
-        numbers = tuple(way.change.number for way in ways)
-        seen = await self._platform.observe(self._account, Look(numbers=numbers))
-        found: list[Held | None] = []
-        for change in (way.change for way in ways):
-            owned = seen.numbers.get(change.number)
-            bound = owned.bound(change.direction) if owned else ()
-            found.append({binding.agent: binding.pathway for binding in bound})
-        return found
+        """Who holds the numbers: as their own agents tell, and as the whole account does besides.
+
+        An agent that cannot be read leaves its number untold; one the scan does not show is not
+        taken for free.
+        """
+        changes = [way.change for way in ways]
+        told = await self._platform.read(self._account, changes, others=True)
+        if not any(held is not None for held in told):
+            return told
+        agents = {side.agent for c in changes for side in (c.before, c.after)} - {""}
+        look = Look(agents=frozenset(agents), numbers=tuple(c.number for c in changes))
+        seen = await self._platform.observe(self._account, look)
+        return [
+            None if held is None else {**_bound(change, seen), **held}
+            for change, held in zip(changes, told, strict=True)
+        ]
 
     async def _try_later(self, steps: Sequence[Step]) -> None:
         """The platform cannot be read: the numbers stay held for a while longer, not for ever."""
@@ -164,3 +171,9 @@ class Decider:
         pause = min(_AGAIN_SECONDS, self._pace.quiet_of(self._platform.abilities))
         again = later(self._clock(), pause)
         await self._book.settled("lost", *(replace(step, settle_at=again) for step in steps))
+
+
+def _bound(change: Change, seen: Observed) -> Held:
+    owned = seen.numbers.get(change.number)
+    bound = owned.bound(change.direction) if owned else ()
+    return {binding.agent: binding.pathway for binding in bound}

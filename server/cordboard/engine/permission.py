@@ -11,7 +11,7 @@ from cordboard.errors import Frozen, NotAllowed
 from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
 from cordboard.policy import at_least
-from cordboard.stores import Transaction
+from cordboard.stores import Transaction, plans
 from cordboard.stores.plans import PlanRecord
 
 
@@ -37,6 +37,8 @@ class Permission:
         """Raises: NotAllowed where this process's policy, now, demands more than the plan's level."""
         plan = record.plan
         hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
+        if record.state in plans.UNDER_WAY:  # it was counted itself when it began
+            hour = max(0, hour - len(plan.draft.changes))
         demand = self._guard.demand(plan, hour)
         if not at_least(plan.level, demand.level):
             raise NotAllowed(

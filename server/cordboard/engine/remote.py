@@ -28,7 +28,7 @@ from cordboard.engine.permission import (
 )
 from cordboard.engine.run import Run
 from cordboard.engine.workers import Workers
-from cordboard.errors import NumberHeld, StoreUnavailable, refusal
+from cordboard.errors import NotAllowed, NumberHeld, StoreUnavailable, refusal
 from cordboard.guard import Clearance
 from cordboard.platforms import RemotePlatform
 from cordboard.request import Observed
@@ -101,25 +101,32 @@ class StepByStep:
             ended.set()
 
     async def _take_over(self, found: Operation) -> None:
-        def take(tx: Transaction) -> tuple[Operation, PlanRecord]:
+        def take(tx: Transaction) -> tuple[Operation, PlanRecord, str]:
             mine = operations.take_over(tx, found, self._lease())
             record = plans.known(tx, found.account, found.plan_id, self._now())
             if record.state in plans.UNDER_WAY:
-                return mine, record
+                return mine, record, self._why_not(tx, record, mine)
             operations.end(tx, mine)  # its process ended while it read the preconditions
-            return mine, record
+            return mine, record, ""
 
         with suppress(LostFence):
-            mine, record = await self._store.write(take)
+            mine, record, why_not = await self._store.write(take)
             if record.state in plans.UNDER_WAY:
-                await self._carry_out(mine, record)
+                await self._carry_out(mine, record, why_not)
 
-    async def _carry_out(self, mine: Operation, record: PlanRecord) -> None:
-        until = later(self._clock(), -self._pace.resume)
+    def _why_not(self, tx: Transaction, record: PlanRecord, mine: Operation) -> str:
+        """Why nothing of it may be begun by this process; what was begun is settled all the same."""
+        if mine.started_at <= later(self._clock(), -self._pace.resume):
+            return "it broke off too long ago"
+        try:
+            self._permission.policy_allows(tx, record)
+        except NotAllowed as exc:
+            return exc.what
+        return ""
+
+    async def _carry_out(self, mine: Operation, record: PlanRecord, why_not: str = "") -> None:
         book = Book(self._store, self._platform, mine, record, self._clock, self._pace)
-        work = Run(
-            self._platform, book, self._clock, self._pace, self._sleep, mine.started_at > until
-        )
+        work = Run(self._platform, book, self._clock, self._pace, self._sleep, why_not)
         try:
             await self._workers.see_through(work, self._pace.answer)
         except StoreUnavailable as exc:

@@ -29,7 +29,7 @@ from cordboard.errors import (
     PlatformUnreachable,
 )
 from cordboard.platforms import Accepted, Call, RemotePlatform
-from cordboard.stores.operations import LostFence, Step
+from cordboard.stores.operations import SETTLED, LostFence, Step
 
 _LOST_MOST = 3
 """After so many lost answers in one run nothing more is begun."""
@@ -38,7 +38,7 @@ _TRIES = 3
 
 
 class Run:
-    """Carries an operation as far as it can go now. `resume`: unsent steps may still be begun."""
+    """Carries an operation as far as it can go now. `why_not`: why no step may be begun any more."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Run:
         clock: Clock,
         pace: Pace,
         sleep: Sleep,
-        resume: bool = True,
+        why_not: str = "",
     ) -> None:
         self._platform, self._book = platform, book
         self._pace, self._sleep = pace, sleep
         self._decider = Decider(platform, book, clock, pace, sleep)
         self._plan, self._account = book.record.plan, book.record.plan.account
-        self._why_stopped = "" if resume else "it broke off too long ago"
+        self._why_stopped = why_not
         self._left = False
         self._lost = self._done = 0
 
@@ -74,6 +74,10 @@ class Run:
 
     async def _work(self) -> None:
         steps = await self._book.steps()
+        if not self._book.record.intact:  # somebody edited it: nothing of such a text is sent
+            await self._book.let_go([s for s in steps if s.state not in SETTLED])
+            await self._book.finish()
+            return
         sent = [s for s in steps if s.state == "sending"]  # by a process that is no more
         for step in sent:
             why = "the process that sent it ended before the answer"
@@ -89,6 +93,8 @@ class Run:
             if due:
                 ways = [path(self._platform, self._plan, step) for step in due]
                 await self._decider.settle(due, ways)
+            if ready and self._book.record.state == "unknown":
+                await self._book.gone_on()
             await self._send(jobs(self._platform, self._plan, ready), len(steps))
         await self._book.finish()
 

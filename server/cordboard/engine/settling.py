@@ -149,7 +149,7 @@ class Settling:
 def _as_read(step: Step, way: Path, held: Held, now: str) -> Step:
     """What reading shows, as the last word: what is halfway is not gone on with any more."""
     # For how long nobody answered is not known after so long, and so is not told.
-    found = after_quiet(replace(step, bare_from=""), way, held, now).step
+    found = after_quiet(replace(step, bare_from=""), way, held, now, hopeful=True).step
     if found.state == "ready":
         why = f"only partly: {told(held, way.change)} holds it now ({_clause(step)})"
         found = replace(found, state="not_applied", done=_done(found), detail=why)

@@ -22,6 +22,8 @@ from cordboard.platforms import Accepted
 from cordboard.stores.operations import Step
 
 SOON_SECONDS = 5.0
+_TRIES = 2
+"""How often a write halfway is sent whose answers are lost, before the number is put back."""
 _FINISHES = {
     "attach": "attach_numbers",
     "detach": "detach_numbers",
@@ -80,7 +82,8 @@ def _in_gap(way: Path, step: Step, at: int) -> bool:
 def _soon(step: Step, way: Path, answer: PlatformError, now: str) -> Step:
     """Nothing left, and nobody answers the number: to be looked at again before long."""
     again = later(datetime.fromisoformat(now), SOON_SECONDS)
-    return replace(step, state="unknown", detail=pending(step, way, answer.what), settle_at=again)
+    why = pending(step, way, answer.what)
+    return replace(step, state="unknown", detail=why, settle_at=again, tries=0)
 
 
 def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
@@ -91,8 +94,12 @@ def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
     return Verdict("confirmed", replace(step, state="applied", done=way.end, detail=detail))
 
 
-def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
-    """What a lost answer came to, read when no request of ours can take effect any more."""
+def after_quiet(step: Step, way: Path, held: Held | None, now: str, *, hopeful: bool) -> Verdict:
+    """What a lost answer came to, read when no request of ours can take effect any more.
+
+    A write halfway is sent again, a few times; then the number is put back, or it is told that
+    nobody answers it.
+    """
     if held is None:
         return released(step)
     at = way.place(held)
@@ -104,13 +111,21 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str) -> Verdict:
     if at == 0 and not step.back:
         why = f"it was not done; that was read after the quiet period ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
+    if _in_gap(way, step, at) and at == step.done and (step.tries >= _TRIES or not hopeful):
+        why = f"it was sent {step.tries} times, and each answer was lost ({_within(step.detail)})"
+        if not step.back:
+            return _put_back(step, why)
+        if not hopeful:
+            why = f"nobody answers it now, and putting it back failed too: {why}. attach_numbers does it"
+            return Verdict("settled", replace(step, state="not_applied", done=1, detail=why))
     return Verdict("settled", _from(step, way, at, now))
 
 
 def _from(step: Step, way: Path, at: int, now: str) -> Step:
     """Halfway: it goes on from there, so that nobody is left without an answer."""
     gap = step.bare_from or (now if bare(way.states[at], way.change) else "")
-    return replace(step, state="ready", done=at, bare_from=gap, settle_at="")
+    tries = step.tries if at == step.done else 0
+    return replace(step, state="ready", done=at, tries=tries, bare_from=gap, settle_at="")
 
 
 def pending(step: Step, way: Path, why: str) -> str:
@@ -130,7 +145,7 @@ def advanced(step: Step, way: Path, now: str) -> Step:
     """One write further, by the platform's word; the last one is read back for all."""
     done = step.done + 1
     begins = bare(way.states[done], way.change) and not step.bare_from
-    return replace(step, done=done, bare_from=now if begins else step.bare_from)
+    return replace(step, done=done, tries=0, bare_from=now if begins else step.bare_from)
 
 
 def _in_effect(step: Step, way: Path, remark: str, now: str) -> Verdict:
@@ -149,8 +164,7 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
         why = f"conflict: {told(held, way.change)} holds it now. {words}"
         return Verdict("refused", replace(step, state="not_applied", detail=why))
     if _in_gap(way, step, at) and not step.back:
-        back = replace(step, state="ready", done=0, back=True, detail=words, settle_at="")
-        return Verdict("refused", back)
+        return _put_back(step, words)
     if at or step.back:
         so_far = "put back only partly" if step.back else "only partly"
         now, wanted = told(held, way.change), describe_side(way.change.after)
@@ -158,6 +172,12 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
         words = f"{so_far}: it is with {now}, and should be with {wanted}; {hint}. {words}"
         return Verdict("refused", replace(step, state="not_applied", done=max(at, 1), detail=words))
     return Verdict("refused", replace(step, state="not_applied", done=at, detail=words))
+
+
+def _put_back(step: Step, why: str) -> Verdict:
+    """It cannot go forward: from where nobody answers, to how it was."""
+    back = replace(step, state="ready", done=0, back=True, tries=0, detail=why, settle_at="")
+    return Verdict("refused", back)
 
 
 def _gap(step: Step, now: str) -> str:

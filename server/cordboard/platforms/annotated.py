@@ -110,7 +110,7 @@ class AnnotatedPlatform:
         known = {text: await self._known(account, n) for text, n in seen.numbers.items()}
         own = {n.provider for n in known.values()} - {""}
         serves = seen.serves
-        if any(n.purpose == "TEST" for n in known.values()):
+        if self.abilities.read_back and any(n.purpose == "TEST" for n in known.values()):
             serves = {agent: await self._serves(account, agent) for agent in seen.serves}
         return replace(seen, numbers=known, providers=seen.providers | own, serves=serves)
 

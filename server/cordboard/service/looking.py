@@ -161,8 +161,14 @@ class Lookups:
         return AgentEntry(found, await self._platforms[found.platform].count(account, agent))
 
     async def _agent(self, account: str, agent: str) -> Agent:
-        platform = self._platforms.get(agent.partition(":")[0])
-        found = await platform.agent(account, agent) if platform else None
+        name = agent.partition(":")[0]
+        platform = self._platforms.get(name)
+        if platform is None:
+            known = ", ".join(self._platforms)
+            raise AgentNotFound(
+                f"{agent}: the platform {name} is not configured here (there is {known})."
+            )
+        found = await platform.agent(account, agent)
         if found is None:
             raise AgentNotFound(f"Agent {agent} not found.")
         return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import anyio
+from functools import partial
 
 from cordboard import number as numbers
 from cordboard.answers import NumberRoute, RouteShape
@@ -17,6 +16,7 @@ from cordboard.platforms import Platform
 from cordboard.service.looking import bad_format, is_empty, shaped, why_missing
 from cordboard.service.shapes import EMPTY, route_message, route_shape
 from cordboard.stores import Row, Store
+from cordboard.together import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +38,17 @@ class Routes:
     async def get_number_route(self, account: str, number: str) -> NumberRoute:
         """What answers a number now. Raises: InvalidNumberFormat, NumberNotFound, PlatformError."""
         shaped(number)
-        seen = dict.fromkeys(self._platforms, _Seen())
-        if len(seen) == 1:
-            seen = {name: await self._look(name, account, number) for name in seen}
-        else:
-            async with anyio.create_task_group() as group:
-                for name in self._platforms:
-                    group.start_soon(self._keep, seen, name, account, number)
-        if not any(part.owned for part in seen.values()):
-            down = [part.down for part in seen.values() if part.down]
-            raise down[0] if down else await self._not_found(account, number)
-        return await self._route(account, number, seen)
+        names = list(self._platforms)
+        parts = await together(partial(self._look, account, number), names, "platforms read")
+        if not any(part.owned for part in parts):
+            down = [part.down for part in parts if part.down]
+            if down:
+                raise down[0]
+            if not any(part.blind for part in parts):
+                raise await self._not_found(account, number)
+        return await self._route(account, number, dict(zip(names, parts, strict=True)))
 
-    async def _keep(self, seen: dict[str, _Seen], name: str, account: str, number: str) -> None:
-        seen[name] = await self._look(name, account, number)
-
-    async def _look(self, name: str, account: str, number: str) -> _Seen:
+    async def _look(self, account: str, number: str, name: str) -> _Seen:
         """What one platform says of the number, and of the agents that hold it there."""
         platform = self._platforms[name]
         try:
@@ -98,7 +93,7 @@ class Routes:
             )
         )
         unseen = [name for name, part in seen.items() if part.down or part.blind]
-        first = found[0]
+        first = found[0] if found else OwnedNumber(number, "")
         return NumberRoute(
             number=number,
             inbound=inbound,

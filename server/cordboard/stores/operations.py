@@ -21,8 +21,8 @@ class Step:
     """How far one change of a plan is.
 
     `done`: how many of its writes are known to be in effect. `back`: the rest was refused, and it
-    is being put back. `settle_at`: when reading decides. `bare_from`: since when a number on the
-    move is answered by nobody.
+    is being put back. `settle_at`: when reading decides. `tries`: how often the next write was
+    sent already. `bare_from`: since when a number on the move is answered by nobody.
     """
 
     position: int
@@ -31,6 +31,7 @@ class Step:
     back: bool = False
     detail: str = ""
     settle_at: str = ""
+    tries: int = 0
     bare_from: str = ""
 
 
@@ -148,6 +149,7 @@ def put(tx: Transaction, account: str, plan_id: str, *changed: Step) -> None:
             "back": int(step.back),
             "detail": step.detail,
             "settle_at": step.settle_at,
+            "tries": step.tries,
             "bare_from": step.bare_from,
         }
         for step in changed
@@ -169,5 +171,6 @@ def _step(row: Row) -> Step:
         back=bool(row["back"]),
         detail=row["detail"],
         settle_at=row["settle_at"],
+        tries=row["tries"],
         bare_from=row["bare_from"],
     )

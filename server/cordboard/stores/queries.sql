@@ -350,9 +350,9 @@ INSERT INTO step (account, plan_id, position, state) VALUES (:account, :plan_id,
 
 -- name: step_put
 UPDATE step SET state = :state, done = :done, back = :back, detail = :detail, settle_at = :settle_at,
-                bare_from = :bare_from
+                tries = :tries, bare_from = :bare_from
 WHERE account = :account AND plan_id = :plan_id AND position = :position;
 
 -- name: steps_of
-SELECT position, state, done, back, detail, settle_at, bare_from FROM step
+SELECT position, state, done, back, detail, settle_at, tries, bare_from FROM step
 WHERE account = :account AND plan_id = :plan_id ORDER BY position;

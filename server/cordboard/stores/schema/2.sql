@@ -68,6 +68,7 @@ CREATE TABLE step (
     back      BIGINT NOT NULL DEFAULT 0,     -- 1: the rest was refused, it is being put back
     detail    TEXT NOT NULL DEFAULT '',
     settle_at TEXT NOT NULL DEFAULT '',      -- sending, unknown: when reading it decides
+    tries     BIGINT NOT NULL DEFAULT 0,     -- how often the next write was sent already
     bare_from TEXT NOT NULL DEFAULT '',      -- a move: since when nobody answers the number
     PRIMARY KEY (account, plan_id, position)
 );
