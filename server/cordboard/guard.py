@@ -146,17 +146,22 @@ class Guard:
 
     def by_approver(self, record: PlanRecord, approver: VerifiedApprover) -> Clearance:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
+        self.other_eyes(record, approver.name, approver.principal)
+        return self._clear(record, approver.name, "person")
+
+    def other_eyes(self, record: PlanRecord, approver: str, principal: str) -> None:
+        """Raises: NotAllowed where policy wants another person to approve than the one who asked.
+
+        `principal`: the operating-system user at whose terminal the approver was enrolled.
+        """
         plan = record.plan
-        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in (
-            approver.name.casefold(),
-            approver.principal.casefold(),
-        ):
+        same = (approver.casefold(), principal.casefold())
+        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in same:
             raise NotAllowed(
                 f"The policy wants a second pair of eyes: {plan.principal} asked for this change, and "
-                f"{approver.name} is the same person, or was enrolled by them.",
+                f"{approver} is the same person, or was enrolled by them.",
                 "Have another approver approve it.",
             )
-        return self._clear(record, approver.name, "person")
 
     def by_stored(self, record: PlanRecord, approval: Mapping[str, Any]) -> Clearance | None:
         """The clearance again that was given where it could not be used; None if it is not this

@@ -36,10 +36,18 @@ def connected(
         try:
             found[name] = AnnotatedPlatform(connect(), inventory)
         except ValueError as exc:
-            remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
-            what = str(exc).partition(": ")[2] or str(exc)
-            found[name] = UnusablePlatform(name, f"{what}.", remedy)
+            remedy = (
+                f"Correct the settings of {name}: {name.upper()}_… in the environment, or [{name}] "
+                "in the file of CORDBOARD_CONFIG."
+            )
+            found[name] = UnusablePlatform(name, f"{_without(name, str(exc))}.", remedy)
     return {name: found[name] for name in PLATFORMS if name in found}
+
+
+def _without(name: str, what: str) -> str:
+    """What is wrong, without the platform's name that errors of http_client begin with."""
+    before = f"{name}: "
+    return what[len(before) :] if what.casefold().startswith(before) else what
 
 
 def connections(

@@ -6,6 +6,7 @@ The safe directions (reject, freeze) ask for no passphrase; every other one does
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -82,9 +83,17 @@ async def _before_approval(app: App, plan_id: str) -> _Before:
     return _Before(record, result, approvals.text(record), not await approvals.approvers.everyone())
 
 
+async def _seen_through(record: PlanRecord, approver: VerifiedApprover, app: App) -> ChangeResult:
+    """Approve, and stay until it has ended: nobody else may be there to go on with it."""
+    result = await app.service.approvals.approve(record, approver)
+    if result.status == "applying":
+        result = await app.service.approvals.ended(record.plan_id)
+    return result
+
+
 def _approve(record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
     try:
-        return with_app(lambda app: app.service.approvals.approve(record, approver))
+        return with_app(partial(_seen_through, record, approver))
     except KeyboardInterrupt:
         told = f"`cordboard plans show {record.plan_id}` tells what became of the plan."
         errors.print(Text(f"Stopped. {told}", style="red"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.pace import Pace, Sleep
@@ -23,6 +25,8 @@ from cordboard.stores.plans import PlanRecord
 logger = logging.getLogger("cordboard")
 _LOOK_SECONDS = 0.5
 _AGAIN_SECONDS = 30.0
+_CATCH_UP_SECONDS = 5.0
+"""How long somebody who asks after a plan waits for what is due to be taken up."""
 T = TypeVar("T")
 
 
@@ -41,6 +45,7 @@ class Background:
     ) -> None:
         self._store, self._clock, self._apply_approved = store, clock, apply_approved
         self._workers = Workers()
+        self._last_said = ""
         self._not_before: dict[str, str] = {}  # approved plans that could not be applied: try when
         self.ways = {
             name: StepByStep(store, platform, permission, self._workers, clock, pace, sleep)
@@ -58,7 +63,8 @@ class Background:
         )
         if found is None or way is None:
             return record
-        await way.recover(found)
+        with anyio.move_on_after(_CATCH_UP_SECONDS):
+            await way.recover(found)
         return await self._store.read(lambda tx: plans.find_again(tx, record))
 
     async def joined(self, record: PlanRecord) -> PlanRecord:
@@ -69,38 +75,54 @@ class Background:
     @asynccontextmanager
     async def working(self, account: str) -> AsyncIterator[None]:
         """Within, changes outlive the call that began them, and whatever is due is taken up."""
-        async with self._workers.working(lambda: self._watch(account)):
+
+        async def watch() -> None:
+            async with anyio.create_task_group() as group:
+                while True:
+                    for name in self.ways:
+                        await self._noted(partial(self._begin, account, group), name)
+                    await anyio.sleep(_LOOK_SECONDS)
+
+        async with self._workers.working(watch):
             yield
 
-    async def _watch(self, account: str) -> None:
-        while True:
-            await self._noted(self.recover, account)
-            await anyio.sleep(_LOOK_SECONDS)
-
     async def recover(self, account: str) -> None:
-        """Take up everything that is due: what a dead process left, what can be settled now, and
-        what was approved where it could not be applied."""
+        """Take up everything that is due, and wait for it."""
+        async with anyio.create_task_group() as group:
+            for name in self.ways:
+                await self._begin(account, group, name)
+
+    async def _begin(self, account: str, group: TaskGroup, name: str) -> None:
+        """Begin everything that is due at one platform: what a dead process left, what can be
+        settled now, and what was approved where it could not be applied."""
         now = stamp(self._clock())
         due, waiting = await self._store.glance(
-            lambda tx: (operations.due(tx, account, now), plans.approved(tx, account, now))
+            lambda tx: (
+                operations.due(tx, account, name, now),
+                plans.approved(tx, account, name, now),
+            )
         )
-        async with anyio.create_task_group() as group:
-            for found in due:
-                if found.platform in self.ways:
-                    group.start_soon(self._noted, self.ways[found.platform].recover, found)
-            for record in waiting:
-                if (
-                    record.plan.platform in self.ways
-                    and self._not_before.get(record.plan_id, "") <= now
-                ):
-                    self._not_before[record.plan_id] = later(self._clock(), _AGAIN_SECONDS)
-                    group.start_soon(self._noted, self._apply_approved, record)
+        for found in due:
+            if not self.ways[name].is_recovering(found.plan_id):
+                group.start_soon(self._noted, self.ways[name].recover, found)
+        for plan_id in waiting:
+            if self._not_before.get(plan_id, "") <= now:
+                self._not_before[plan_id] = later(self._clock(), _AGAIN_SECONDS)
+                group.start_soon(self._noted, partial(self._apply, account), plan_id)
+
+    async def _apply(self, account: str, plan_id: str) -> None:
+        record = await self._store.read(lambda tx: plans.find(tx, account, plan_id))
+        if record is not None:
+            await self._apply_approved(record)
 
     async def _noted(self, work: Callable[[T], Awaitable[object]], item: T) -> None:
         """Do it; what cannot be done now does not stop the others, and comes up again."""
         try:
             await work(item)
+            self._last_said = ""
         except CordboardError as exc:
-            logger.warning("a change could not be gone on with: %s", exc.what)
+            if exc.what != self._last_said:  # not twice a second for as long as it lasts
+                logger.warning("a change could not be gone on with: %s", exc.what)
+            self._last_said = exc.what
         except Exception:  # a bug must not end the server
             logger.exception("a change could not be gone on with")

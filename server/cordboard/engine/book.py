@@ -88,6 +88,18 @@ class Book:
 
         await self._write(work)
 
+    async def taken_over(self, steps: Sequence[Step]) -> None:
+        """Somebody else sent these and says nothing more; it may have been a moment ago, whatever
+        the clock was set to meanwhile."""
+        pace, abilities = self._pace, self._abilities
+        soonest = later(self._clock(), pace.request + pace.window_of(abilities))
+        why = "whoever sent it gave no answer"
+        told = [
+            replace(s, state="unknown", detail=why, settle_at=max(s.settle_at, soonest))
+            for s in steps
+        ]
+        await self.settled("lost", *told)
+
     async def lost(self, steps: Sequence[Step], *, sent: bool = True) -> None:
         """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
         left, so reading may decide soon."""
@@ -133,6 +145,11 @@ class Book:
         state = _ended(record.steps)
         why = next((s.detail for s in record.steps if s.state == "not_applied"), "")
         plans.move_on(tx, record, state, self.now(), why, _outcomes(record))
+        left = sum(s.state == "not_applied" and not s.done and not s.back for s in record.steps)
+        if left:  # all were counted at the beginning, so that nobody outruns the budget
+            plan = record.plan
+            key = {"account": plan.account, "principal": plan.principal, "plan_id": plan.plan_id}
+            tx.run("spent_correct", **key, numbers=len(record.steps) - left)
         if state == "applied":
             plans.mark_applied(tx, record, [0] * len(record.steps))
         operations.end(tx, self._operation)

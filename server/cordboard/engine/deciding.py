@@ -57,7 +57,7 @@ class Decider:
                 self._known(*pair, held, answer, final)
                 for pair, held in zip(pairs, seen, strict=True)
             ]
-            await self._record([verdict for verdict in known if verdict])
+            await self.record([verdict for verdict in known if verdict])
             pairs = [pair for pair, verdict in zip(pairs, known, strict=True) if not verdict]
             if not pairs or final:
                 break
@@ -107,7 +107,7 @@ class Decider:
         except PlatformError:
             return [None] * len(ways)
 
-    async def _record(self, verdicts: Sequence[Verdict]) -> None:
+    async def record(self, verdicts: Sequence[Verdict]) -> None:
         for event in dict.fromkeys(verdict.event for verdict in verdicts):
             await self._book.settled(event, *(v.step for v in verdicts if v.event == event))
 
@@ -143,7 +143,7 @@ class Decider:
             after_quiet(step, way, held, now, hopeful=not self._given_up)
             for step, way, held in zip(steps, ways, found, strict=True)
         ]
-        await self._record(verdicts)
+        await self.record(verdicts)
 
     async def _holders(self, ways: Sequence[Path]) -> list[Held | None]:
         """Who holds the numbers: as their own agents tell, and as the whole account does besides.
@@ -159,21 +159,23 @@ class Decider:
         look = Look(agents=frozenset(agents), numbers=tuple(c.number for c in changes))
         seen = await self._platform.observe(self._account, look)
         return [
-            None if held is None else {**_bound(change, seen), **held}
+            None if held is None else {**_others(change, seen), **held}
             for change, held in zip(changes, told, strict=True)
         ]
 
     async def _try_later(self, steps: Sequence[Step]) -> None:
         """The platform cannot be read: the numbers stay held for a while longer, not for ever."""
         if self._given_up:
-            await self._record([released(step) for step in steps])
+            await self.record([released(step) for step in steps])
             return
         pause = min(_AGAIN_SECONDS, self._pace.quiet_of(self._platform.abilities))
         again = later(self._clock(), pause)
         await self._book.settled("lost", *(replace(step, settle_at=again) for step in steps))
 
 
-def _bound(change: Change, seen: Observed) -> Held:
+def _others(change: Change, seen: Observed) -> Held:
+    """Whoever else holds it; source and target have told for themselves."""
     owned = seen.numbers.get(change.number)
     bound = owned.bound(change.direction) if owned else ()
-    return {binding.agent: binding.pathway for binding in bound}
+    own = (change.before.agent, change.after.agent)
+    return {b.agent: b.pathway for b in bound if b.agent not in own}

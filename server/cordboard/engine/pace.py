@@ -13,14 +13,14 @@ Sleep = Callable[[float], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Pace:
     """`request`: the longest of one request to a vendor. `quiet`: for how long after a lost answer
-    a number is held before reading it decides; 0: as long as it must be. `answer`: within this a
-    call is answered, whatever is still under way. `resume`: for how long after its beginning a
+    a number is held before reading it decides; 0: as long as it must be. `answer`: so long a call
+    waits for what is under way; with what comes before and after it is answered within 45 s. `resume`: for how long after its beginning a
     change that broke off is gone on with; later, what was not sent is not sent any more.
     """
 
     request: float = 15.0
     quiet: float = 0.0
-    answer: float = 45.0
+    answer: float = 38.0
     resume: float = 600.0
 
     def quiet_of(self, abilities: Abilities) -> float:

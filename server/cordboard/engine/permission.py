@@ -28,17 +28,23 @@ class Permission:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
         if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")
-        approver = {"account": clearance.account, "name": clearance.approver}
-        if clearance.level == "person" and tx.one("approver_get", **approver) is None:
-            raise NotAllowed(f"{clearance.approver} is no longer enrolled as an approver.")
+        if clearance.level == "person":
+            key = {"account": clearance.account, "name": clearance.approver}
+            approver = tx.one("approver_get", **key)
+            if approver is None:
+                raise NotAllowed(f"{clearance.approver} is no longer enrolled as an approver.")
+            self._guard.other_eyes(record, clearance.approver, approver["principal"])
         self.policy_allows(tx, record)
 
     def policy_allows(self, tx: Transaction, record: PlanRecord) -> None:
         """Raises: NotAllowed where this process's policy, now, demands more than the plan's level."""
         plan = record.plan
-        hour = spent(tx, plan.account, plan.principal, later(self._clock(), -3600))
+        hour_ago = later(self._clock(), -3600)
+        hour = spent(tx, plan.account, plan.principal, hour_ago)
         if record.state in plans.UNDER_WAY:  # it was counted itself when it began
-            hour = max(0, hour - len(plan.draft.changes))
+            own = {"account": plan.account, "plan_id": plan.plan_id}
+            row = tx.one("spent_by_plan", **own, principal=plan.principal, since=hour_ago)
+            hour -= int(row["numbers"]) if row else 0
         demand = self._guard.demand(plan, hour)
         if not at_least(plan.level, demand.level):
             raise NotAllowed(

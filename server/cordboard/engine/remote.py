@@ -62,9 +62,11 @@ class StepByStep:
 
         The same plan sent again joins what is under way. Raises: NumberHeld, PlatformError.
         """
+        begun = time.monotonic()
         record, mine = await self._begun(clearance)
         if mine is not None:
-            await self._carry_out(mine, record)
+            waited = time.monotonic() - begun
+            await self._carry_out(mine, record, own=True, waited=waited)
         elif record.state == "applying":
             await self.wait(record)
         return await self._store.read(lambda tx: plans.find_again(tx, record))
@@ -100,6 +102,10 @@ class StepByStep:
             del self._recovering[found.plan_id]
             ended.set()
 
+    def is_recovering(self, plan_id: str) -> bool:
+        """Whether this process is at it already."""
+        return plan_id in self._recovering
+
     async def _take_over(self, found: Operation) -> None:
         def take(tx: Transaction) -> tuple[Operation, PlanRecord, str]:
             mine = operations.take_over(tx, found, self._lease())
@@ -124,11 +130,19 @@ class StepByStep:
             return exc.what
         return ""
 
-    async def _carry_out(self, mine: Operation, record: PlanRecord, why_not: str = "") -> None:
+    async def _carry_out(
+        self,
+        mine: Operation,
+        record: PlanRecord,
+        why_not: str = "",
+        *,
+        own: bool = False,
+        waited: float = 0.0,
+    ) -> None:
         book = Book(self._store, self._platform, mine, record, self._clock, self._pace)
         work = Run(self._platform, book, self._clock, self._pace, self._sleep, why_not)
         try:
-            await self._workers.see_through(work, self._pace.answer)
+            await self._workers.see_through(work, self._pace.answer - waited, own=own)
         except StoreUnavailable as exc:
             exc.aftermath = "How far the change came is settled once the store answers: get_plan."
             raise
@@ -183,8 +197,8 @@ class StepByStep:
         if other is not None and other.due_at > now:
             return None
         due = self._lease()
-        if other is not None:
-            return operations.take_over(tx, other, due)
+        if other is not None:  # of a process that ended while it read the preconditions
+            operations.end(tx, operations.take_over(tx, other, due))
         numbers = [c.number for c in record.plan.draft.changes]
         held = operations.holders(tx, clearance.account, self._platform.name, numbers)
         if held:

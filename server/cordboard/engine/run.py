@@ -20,8 +20,8 @@ from cordboard.engine.book import Book
 from cordboard.engine.deciding import FIRST_PAUSE, Decider
 from cordboard.engine.keeping import while_kept
 from cordboard.engine.pace import Pace, Sleep
-from cordboard.engine.steps import Job, Path, jobs, merged, path, told
-from cordboard.engine.verdicts import STOPS, advanced
+from cordboard.engine.steps import Job, Path, bare, jobs, merged, path, told
+from cordboard.engine.verdicts import STOPS, advanced, begun, further
 from cordboard.errors import (
     AnswerLost,
     Frozen,
@@ -54,7 +54,7 @@ class Run:
         self._decider = Decider(platform, book, clock, pace, sleep)
         self._plan, self._account = book.record.plan, book.record.plan.account
         self._why_stopped = why_not
-        self._left = False
+        self._left, self._due = False, ""
         self._lost = self._done = 0
 
     def stop(self, why: str) -> None:
@@ -78,10 +78,9 @@ class Run:
             await self._book.let_go([s for s in steps if s.state not in SETTLED])
             await self._book.finish()
             return
-        sent = [s for s in steps if s.state == "sending"]  # by a process that is no more
-        for step in sent:
-            why = "the process that sent it ended before the answer"
-            await self._book.settled("lost", replace(step, state="unknown", detail=why))
+        sent = [s for s in steps if s.state == "sending"]  # by a process that says nothing more
+        if sent:
+            await self._book.taken_over(sent)
         while not self._left:
             steps = await self._book.steps()
             due = [
@@ -90,19 +89,26 @@ class Run:
             ready = [s for s in steps if s.state == "ready"]
             if not due and not ready:
                 break
+            waiting = [s.settle_at for s in steps if s.state == "unknown" and s.settle_at]
+            self._due = min(waiting, default="")
             if due:
                 ways = [path(self._platform, self._plan, step) for step in due]
                 await self._decider.settle(due, ways)
+                continue  # what is halfway goes before what was not begun
             if ready and self._book.record.state == "unknown":
                 await self._book.gone_on()
             await self._send(jobs(self._platform, self._plan, ready), len(steps))
         await self._book.finish()
 
+    def _is_due(self) -> bool:
+        """Whether something can be settled now: that comes before what was not begun."""
+        return "" < self._due <= self._book.now()
+
     async def _send(self, waiting: list[Job], total: int) -> None:
         queue = list(reversed(waiting))
 
         async def worker() -> None:
-            while queue and not self._left:
+            while queue and not self._left and not self._is_due():
                 job = queue.pop()
                 await self._job(job)
                 self._done += len(job.steps)
@@ -122,15 +128,15 @@ class Run:
             raise (others or lost or exc).exceptions[0] from None
 
     async def _job(self, job: Job) -> None:
-        begun = any(step.done or step.back for step in job.steps)
-        if self._why_stopped and not begun:
+        halfway = any(begun(step) for step in job.steps)
+        if self._why_stopped and not halfway:
             await self._not_sent(job.steps, f"not sent: {self._why_stopped}")
             return
         ways = [path(self._platform, self._plan, s) for s in job.steps]
         try:
             job, ways = await self._still_so(job, ways)
         except PlatformError as exc:
-            if begun:  # what was begun is not left halfway: it is tried again
+            if halfway:  # what was begun is not left halfway: it is tried again
                 await self._decider.hold(job.steps, ways, exc.what, sent=False)
             else:
                 await self._not_sent(job.steps, f"not sent: {exc.code}: {exc.what}", exc)
@@ -147,6 +153,10 @@ class Run:
             if at == step.done:
                 kept.append((step, way))
                 continue
+            so_already = at == way.end or (at is not None and at > step.done and begun(step))
+            if so_already and held is not None:
+                await self._decider.record([further(step, way, held, self._book.now())])
+                continue
             if at is not None and at < step.done:  # an old state, or undone by somebody: look again
                 await self._decider.hold([step], [way], "its state is not clear", sent=False)
                 continue
@@ -162,6 +172,7 @@ class Run:
             # Before the commit, from which the quiet period counts: a process that was stopped in
             # between must not send when it wakes after another one has settled the number.
             send_by = steady() + self._pace.window_of(self._platform.abilities)
+            steps = [self._leaving(step, way) for step, way in zip(steps, ways, strict=True)]
             try:
                 steps = await self._book.sending(steps, call)
             except Frozen as exc:
@@ -175,21 +186,45 @@ class Run:
                     self.stop("too many answers were lost")
                 await self._decider.hold(steps, ways, answer.what)
                 return
-            if isinstance(answer, PlatformUnreachable) and steps[0].done and tries < _TRIES:
-                tries += 1  # nothing left, and halfway nobody may be left without an answer
-                await self._sleep(FIRST_PAUSE * 2**tries)
+            if tries < _TRIES and await self._left_nothing(answer, send_by, steps[0], tries):
+                tries += 1
                 continue
             if isinstance(answer, STOPS):
                 self.stop(answer.what)
             elif isinstance(answer, PlatformError) and len(steps) > 1:
-                for step, way in zip(steps, ways, strict=True):  # it does not say which it was
-                    await self._calls([step], [way])
+                await self._one_by_one(steps, ways)
                 return
             if isinstance(answer, PlatformError) or ways[0].is_read_after(steps[0].done):
                 await self._decider.decide(steps, ways, answer, call)
                 return
             now = self._book.now()
             steps = [advanced(step, way, now) for step, way in zip(steps, ways, strict=True)]
+
+    async def _left_nothing(self, answer: object, send_by: float, step: Step, tries: int) -> bool:
+        """Whether a write that certainly did not leave is to be tried again: one that waited for
+        its turn here too long, and one halfway, because nobody may be left without an answer."""
+        if not isinstance(answer, PlatformUnreachable):
+            return False
+        if steady() >= send_by:
+            return True
+        if step.done:
+            await self._sleep(FIRST_PAUSE * 2 ** (tries + 1))
+        return bool(step.done)
+
+    def _leaving(self, step: Step, way: Path) -> Step:
+        """From the sending of a detach on, callers of a moved number may meet nobody."""
+        leaves = bare(way.states[step.done + 1], way.change) and not step.bare_from
+        return replace(step, bare_from=self._book.now()) if leaves else step
+
+    async def _one_by_one(self, steps: list[Step], ways: list[Path]) -> None:
+        """A call for several was refused, and it was not said for which of them."""
+        for step, way in zip(steps, ways, strict=True):
+            if self._why_stopped:
+                await self._not_sent([step], f"not sent: {self._why_stopped}")
+            elif self._left:  # somebody goes on with it
+                await self._book.settled("refused", replace(step, state="ready", tries=0))
+            else:
+                await self._calls([step], [way])
 
     async def _write(self, call: Call, send_by: float) -> Accepted | PlatformError | AnswerLost:
         try:

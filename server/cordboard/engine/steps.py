@@ -103,6 +103,7 @@ class Job:
 def jobs(platform: RemotePlatform, plan: Plan, ready: Sequence[Step]) -> list[Job]:
     """Ready steps put together where one attach does for several numbers, in the plan's order."""
     found: list[Job] = []
+    ready = sorted(ready, key=lambda step: not (step.done or step.back))  # a gap first
     together: dict[tuple[object, ...], list[Step]] = {}
     for step in ready:
         way = path(platform, plan, step)

@@ -144,8 +144,21 @@ def released(step: Step) -> Verdict:
 def advanced(step: Step, way: Path, now: str) -> Step:
     """One write further, by the platform's word; the last one is read back for all."""
     done = step.done + 1
-    begins = bare(way.states[done], way.change) and not step.bare_from
+    begins = bare(way.states[done], way.change)
     return replace(step, done=done, tries=0, bare_from=now if begins else step.bare_from)
+
+
+def begun(step: Step) -> bool:
+    """Whether something of it may be in effect already."""
+    return bool(step.done or step.back)
+
+
+def further(step: Step, way: Path, held: Held, now: str) -> Verdict:
+    """Before a write: the number is further on its way than we know of."""
+    if not begun(step):
+        said = "it was so already, not by this plan"
+        return Verdict("confirmed", replace(step, state="applied", done=way.end, detail=said))
+    return after_quiet(step, way, held, now, hopeful=True)
 
 
 def _in_effect(step: Step, way: Path, remark: str, now: str) -> Verdict:
@@ -171,7 +184,8 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
         hint = f"{_FINISHES[way.calls[at].kind]} finishes it"
         words = f"{so_far}: it is with {now}, and should be with {wanted}; {hint}. {words}"
         return Verdict("refused", replace(step, state="not_applied", done=max(at, 1), detail=words))
-    return Verdict("refused", replace(step, state="not_applied", done=at, detail=words))
+    none = replace(step, state="not_applied", done=at, detail=words, bare_from="")
+    return Verdict("refused", none)
 
 
 def _put_back(step: Step, why: str) -> Verdict:

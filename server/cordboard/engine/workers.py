@@ -58,10 +58,11 @@ class Workers:
         if failed is not None:
             raise failed
 
-    async def see_through(self, work: Work, seconds: float) -> None:
+    async def see_through(self, work: Work, seconds: float, *, own: bool) -> None:
         """Run `work`, and wait for it so long; it goes on afterwards.
 
-        When the waiting call is cancelled, what was not begun is not begun any more.
+        `own`: it is what the waiting call asked for; when that call is cancelled, what was not
+        begun is not begun any more.
         Raises: CordboardError, from `work`.
         """
         if self._group is None:
@@ -69,18 +70,19 @@ class Workers:
                 await work.run()
             return
         ended, failed = anyio.Event(), list[CordboardError]()
+        self._at_work.add(work)
         self._group.start_soon(self._run, work, ended, failed)
         try:
             with anyio.move_on_after(seconds):
                 await ended.wait()
         except anyio.get_cancelled_exc_class():
-            work.stop("the call was cancelled")
+            if own:
+                work.stop("the call that asked for it was cancelled")
             raise
         if failed:
             raise failed[0]
 
     async def _run(self, work: Work, ended: anyio.Event, failed: list[CordboardError]) -> None:
-        self._at_work.add(work)
         try:
             await work.run()
         except CordboardError as exc:

@@ -140,7 +140,7 @@ class AnnotatedPlatform:
         return self._platform.calls(change)
 
     async def read(
-        self, account: str, changes: Sequence[Change], *, others: bool = True
+        self, account: str, changes: Sequence[Change], *, others: bool
     ) -> list[Mapping[str, Pathway] | None]:
         return await self._platform.read(account, changes, others=others)
 

@@ -66,7 +66,16 @@ class Approvals:
         """
         self.writable()
         clearance = self._guard.by_approver(record, approver)
+        if record.state == "approved":  # where it could not be applied; that approval stands
+            clearance = await self._engine.stored_clearance(record) or clearance
         return self._results.of(await self._engine.apply(clearance), stamp(self._clock()))
+
+    async def ended(self, plan_id: str) -> ChangeResult:
+        """What became of a plan that is under way, once it has ended; however long that takes."""
+        record = await self.find(plan_id)
+        while record.state == "applying":
+            record = await self._engine.joined(record)
+        return self._results.of(record, stamp(self._clock()))
 
     async def reject(self, record: PlanRecord, by: str, why: str = "") -> ChangeResult:
         """Decline a plan for good; of one that is settled already, its result."""

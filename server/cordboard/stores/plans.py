@@ -279,9 +279,10 @@ def waiting(
     return [_record(row) for row in rows]
 
 
-def approved(tx: Transaction, account: str, now: str) -> list[PlanRecord]:
-    """Plans approved by a process that could not apply them, oldest first."""
-    return [_record(row) for row in tx.all("plans_approved", account=account, now=now)]
+def approved(tx: Transaction, account: str, platform: str, now: str) -> list[str]:
+    """Ids of plans approved by a process that could not apply them, oldest first."""
+    rows = tx.all("plans_approved", account=account, platform=platform, now=now)
+    return [row["plan_id"] for row in rows]
 
 
 def newest(

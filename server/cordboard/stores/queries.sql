@@ -282,6 +282,14 @@ VALUES (:account, :principal, :at, :plan_id, :numbers);
 SELECT coalesce(sum(numbers), 0) AS numbers FROM spent
 WHERE account = :account AND principal = :principal AND at > :since;
 
+-- name: spent_by_plan
+SELECT coalesce(sum(numbers), 0) AS numbers FROM spent
+WHERE account = :account AND principal = :principal AND plan_id = :plan_id AND at > :since;
+
+-- name: spent_correct
+UPDATE spent SET numbers = :numbers
+WHERE account = :account AND principal = :principal AND plan_id = :plan_id;
+
 -- name: agent_count
 SELECT count(*) AS numbers FROM binding WHERE account = :account AND agent = :agent;
 
@@ -303,8 +311,11 @@ WHERE account = :account AND plan_id = :plan_id AND used_at = '' AND expires_at 
 ORDER BY at DESC LIMIT 1;
 
 -- name: plans_approved
-SELECT * FROM plan WHERE account = :account AND state = 'approved' AND expires_at > :now
-ORDER BY ordinal LIMIT 20;
+SELECT DISTINCT p.plan_id, p.ordinal FROM plan p
+JOIN plan_change c ON c.account = p.account AND c.ordinal = p.ordinal
+WHERE p.account = :account AND p.state = 'approved' AND p.expires_at > :now
+  AND (c.before_agent LIKE :platform || ':%' OR c.after_agent LIKE :platform || ':%')
+ORDER BY p.ordinal LIMIT 20;
 
 -- name: operation_get
 SELECT plan_id, platform, fence, due_at, started_at FROM operation
@@ -312,7 +323,7 @@ WHERE account = :account AND plan_id = :plan_id;
 
 -- name: operations_due
 SELECT plan_id, platform, fence, due_at, started_at FROM operation
-WHERE account = :account AND due_at <= :now ORDER BY due_at LIMIT 100;
+WHERE account = :account AND platform = :platform AND due_at <= :now ORDER BY due_at LIMIT 100;
 
 -- name: operation_add
 INSERT INTO operation (account, plan_id, platform, fence, due_at, started_at)

@@ -124,18 +124,30 @@ class BlandPlatform:
         return calls_of(change)
 
     async def read(
-        self, account: str, changes: Sequence[Change], *, others: bool = True
+        self, account: str, changes: Sequence[Change], *, others: bool
     ) -> list[Mapping[str, Pathway] | None]:
-        """Who of a change's own agents holds its number: each agent is read once."""
+        """Who holds each number: a change's own agents, each read once, tell it for themselves.
+
+        With `others`, where neither of them holds it, one scan for all such numbers tells who else
+        does: V2 agents take a number over in silence, and that personas do not is documented
+        nowhere.
+        """
         del account
         sides = [(change.before.agent, change.after.agent) for change in changes]
         agents = list(dict.fromkeys(agent for pair in sides for agent in pair if agent))
         held = dict(
             zip(agents, await together(self._reader.held, agents, "agents read"), strict=True)
         )
-        return [
+        told = [
             _holders(change.number, {agent: held[agent] for agent in pair if agent})
             for change, pair in zip(changes, sides, strict=True)
+        ]
+        if not others or all(found is None or found for found in told):
+            return told
+        seen = await self._reader.inventory()
+        return [
+            _besides(seen.owned(change.number), pair) if found == {} else found
+            for change, pair, found in zip(changes, sides, told, strict=True)
         ]
 
     async def write(self, account: str, call: Call, send_by: float) -> Accepted:
@@ -175,3 +187,9 @@ def _holders(
             if one.number == number:
                 found[agent] = one.pathway
     return found
+
+
+def _besides(owned: OwnedNumber | None, own: tuple[str, str]) -> dict[str, Pathway]:
+    """Who else holds a number; its change's own agents have just said that they do not."""
+    bound = owned.bindings if owned is not None else ()
+    return {one.agent: one.pathway for one in bound if one.agent not in own}

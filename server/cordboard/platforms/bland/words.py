@@ -4,7 +4,7 @@ Bland answers in several shapes (docs.bland.ai): personas and V2 agents as
 `{"data": …, "errors": null}`, a failure there as `{"data": null, "errors": [{"error", "message"}]}`,
 also with status 200; numbers and pathways as a bare object or list; some failures as
 `{"status": "error", "message"}`. The HTTP statuses of V1 failures are not documented, so the code
-in the body is looked at first.
+in the body is looked at first; a failure with status 200 is a refusal only by a code known here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cordboard.display import quoted
-from cordboard.errors import PlatformAuth, PlatformError
+from cordboard.errors import AnswerLost, PlatformAuth, PlatformError
 from cordboard.http_client import Reply
 
 _MISSING = re.compile(r"(?:[A-Z]+_)*NOT_FOUND", re.ASCII)
@@ -179,9 +179,11 @@ def unexpected(what: str) -> PlatformError:
 
 
 def refuse(reply: Reply, agent: str, numbers: Sequence[str]) -> None:
-    """Raises where the answer to a write says that it was not done.
+    """Raises where the answer to a write says that it failed.
 
-    PlatformAuth, or PlatformError with Bland's code and words.
+    PlatformAuth, or PlatformError with Bland's code and words, where it was not done. AnswerLost
+    where the status is one of success and the code none that is known here, INTERNAL_SERVER_ERROR
+    say: that tells nothing of how far it had come.
     """
     wrong = complaint(reply)
     if wrong is None:
@@ -189,6 +191,11 @@ def refuse(reply: Reply, agent: str, numbers: Sequence[str]) -> None:
     if denied := _denied(wrong):
         raise denied
     meant, remedy = _MEANT.get(wrong.code, ("", ""))
+    if wrong.status < 300 and not meant and not _MISSING.fullmatch(wrong.code):
+        raise AnswerLost(
+            f"Bland answered that it failed ({wrong.told()}), so it may or may not have been done.",
+            "Only reading the numbers tells.",
+        )
     if not meant:
         raise PlatformError(f"Bland refused ({wrong.told()}).")
     listed = _listed(numbers)

@@ -21,7 +21,7 @@ from typing import Any
 from cordboard import number as numbers
 from cordboard.binding import NO_PATHWAY, Agent, OwnedNumber, Pathway, PathwayInfo
 from cordboard.display import quoted
-from cordboard.errors import CordboardError, NotSupported, PlatformError
+from cordboard.errors import AnswerLost, CordboardError, NotSupported, PlatformError
 from cordboard.http_client import HttpClient, Reply
 from cordboard.plan import Change
 from cordboard.platforms import Abilities, Accepted, AgentEntry, Call, Health, NumberFilter, Page
@@ -29,7 +29,7 @@ from cordboard.platforms.synthflow.answers import PREFIX, Assistant
 from cordboard.platforms.synthflow.api import BASES, Api
 from cordboard.platforms.synthflow.listing import agents_page, numbers_page
 from cordboard.platforms.synthflow.observing import holders, observed
-from cordboard.platforms.synthflow.refusals import failed, refused
+from cordboard.platforms.synthflow.refusals import failed, refused, said
 from cordboard.platforms.synthflow.sight import Sight
 from cordboard.request import Action, Look, Observed
 from cordboard.together import AT_ONCE
@@ -131,7 +131,7 @@ class SynthflowPlatform:
         return (leave + join if way == "inbound" else join + leave) + setting
 
     async def read(
-        self, account: str, changes: Sequence[Change], *, others: bool = True
+        self, account: str, changes: Sequence[Change], *, others: bool
     ) -> list[Mapping[str, Pathway] | None]:
         """Who holds each number: source and target by their own answers, and with `others`, where
         it is inbound, any other agent that the number names and that has it."""
@@ -155,12 +155,12 @@ class SynthflowPlatform:
             owned = await self._api.numbers(1, 0)
         except CordboardError as exc:
             return Health(False, exc.what, exc.remedy)
-        said = f"answers; agents: {agents.total}, numbers: {owned.total}"
+        what = f"answers; agents: {agents.total}, numbers: {owned.total}"
         if owned.total:
-            return Health(True, said)
+            return Health(True, what)
         return Health(
             True,
-            said,
+            what,
             "If there should be numbers, check SYNTHFLOW_WORKSPACE: it lists those of one workspace.",
         )
 
@@ -172,11 +172,18 @@ class SynthflowPlatform:
 
 
 def _accepted(reply: Reply, call: Call) -> Accepted:
-    """What a write's answer says. Raises: PlatformError for a refusal."""
+    """What a write's answer says. Raises: PlatformError for a refusal.
+
+    AnswerLost for a failure with a status of success: Synthflow has no codes by which it could be
+    known that nothing was done.
+    """
     of = call.numbers[0] if len(call.numbers) == 1 else f"{len(call.numbers)} numbers"
     doing = f"{call.kind} {of} {'to' if call.kind == 'attach' else 'from'} {call.agent}"
-    if not 200 <= reply.status < 300 or failed(reply.data):
+    if not 200 <= reply.status < 300:
         raise refused(reply, doing)
+    if failed(reply.data):
+        what = f"Synthflow answered that it failed to {doing} ({reply.status}): {said(reply)}."
+        raise AnswerLost(what, "It may or may not have been done: only reading the numbers tells.")
     told = reply.data if isinstance(reply.data, dict) else {}
     other = told.get("response")
     if isinstance(other, dict) and other.get("model_id", "") not in ("", _model_id(call)):

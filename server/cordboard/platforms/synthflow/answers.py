@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from cordboard.binding import AGENT_PATTERN, PROVIDERS, Agent, Direction
 from cordboard.display import quoted
 from cordboard.errors import PlatformError
+from cordboard.number import is_canonical
 from cordboard.platforms.synthflow.refusals import unexpected
 
 PREFIX = "synthflow:"
@@ -119,11 +120,11 @@ def one_number(body: Any, slug: str) -> Number:
     """The number of a slug. The reference has it without an envelope; one is accepted too."""
     if isinstance(body, dict) and "phone_number" not in body and "response" in body:
         body = body["response"]
-    where = f"number {quoted(slug)}"
+    where = f"number {_shown(slug)}"
     number = _text(body, "phone_number", where)
     true_slug = _optional(body, "slug", where) or slug
     if slug not in (true_slug, number.removeprefix("+")):
-        raise unexpected(f"asked for number {quoted(slug)}, it told of {quoted(true_slug)}")
+        raise unexpected(f"asked for {where}, it told of {_shown(true_slug)}")
     holders = body.get("assistants")
     if not isinstance(holders, list) or not all(isinstance(one, str) for one in holders):
         raise unexpected(f"{where} has no list of assistants")
@@ -136,6 +137,11 @@ def one_number(body: Any, slug: str) -> Number:
         free=_flag(body, "is_available"),
         assistants=tuple(dict.fromkeys(holders)),
     )
+
+
+def _shown(slug: str) -> str:
+    """A slug for a message; one that is a number's digits gets the plus by which logs mask it."""
+    return quoted(f"+{slug}" if is_canonical(f"+{slug}") else slug)
 
 
 def _response(body: Any) -> dict[str, Any]:

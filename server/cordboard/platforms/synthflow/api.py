@@ -106,7 +106,8 @@ class Api:
         return self.slugs.get(number, number.removeprefix("+"))
 
     async def attach(self, model_id: str, numbers: tuple[str, ...], send_by: float) -> Reply:
-        """Add numbers to the agent's pool. The body is `phone_numbers` or slugs, never both."""
+        """Add numbers to the agent's pool. By their numbers, always: the body may have
+        slugs instead, never both, and a number has one name where its slug may change."""
         path = f"/assistants/{segment(model_id)}/phone_numbers"
         return await self._http.send("PUT", path, {"phone_numbers": list(numbers)}, send_by=send_by)
 

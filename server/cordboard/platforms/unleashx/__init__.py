@@ -212,7 +212,7 @@ class UnleashxPlatform:
         return (Call("attach", after.agent, after.direction, (change.number,), provider=carrier),)
 
     async def read(
-        self, account: str, changes: Sequence[Change], *, others: bool = True
+        self, account: str, changes: Sequence[Change], *, others: bool
     ) -> list[Mapping[str, Pathway] | None]:
         """None for each: UnleashX does not tell who holds a number."""
         del account
