@@ -121,17 +121,21 @@ def chunks(numbers: Sequence[str]) -> list[Sequence[str]]:
 
 
 async def bare_bland(http: httpx.AsyncClient, numbers: Sequence[str]) -> None:
-    """One scan, then for each call of 25: read the agent, write, read it back."""
+    """One scan, then for each call of 25: read the agent, scan, write, read the agent back."""
     persona = f"/v1/personas/{SUPPORT}"
-    for path in (persona, "/v1/personas?page=1&limit=100", "/v2/agents?limit=500", "/v1/inbound"):
-        (await http.get(path)).raise_for_status()
+    scan = ("/v1/personas?page=1&limit=100", "/v2/agents?limit=500", "/v1/inbound")
+
+    async def look() -> None:
+        for path in (persona, *scan):
+            (await http.get(path)).raise_for_status()
 
     async def attach(part: Sequence[str]) -> None:
-        await http.get(persona)
+        await look()
         done = await http.post(f"{persona}/inbound/attach", json={"inbound_numbers": list(part)})
         done.raise_for_status()
         await http.get(persona)
 
+    await look()
     await all_at_once([partial(attach, part) for part in chunks(numbers)])
 
 

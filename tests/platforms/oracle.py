@@ -37,6 +37,7 @@ from cordboard.stores import operations
 
 B_MORE = tuple(f"+1500555000{n}" for n in range(6))  # free, at Bland
 S_MORE = tuple(f"+1500555001{n}" for n in range(6))  # free, at Synthflow; slugs are not the digits
+END = "9999-12-31T00:00:00.000Z"
 QUIET = 45.0
 """The quiet period that follows from the default settings, in seconds."""
 
@@ -48,7 +49,10 @@ _TOLD_HOLDER = re.compile(
     r"(?:conflict: |(?:put back )?only partly: it is with |not sent: it changed meanwhile, )?"
     r"(nobody|(?:bland|synthflow|unleashx):.+?)(?: holds it now|, and should be with )"
 )
-_HINT = re.compile(r"; (attach_numbers|detach_numbers|set_number_pathway) finishes it")
+_TOOL = re.compile(r"attach_numbers|detach_numbers|set_number_pathway")
+_HINT = re.compile(
+    rf"; ((?:(?:{_TOOL.pattern})(?:,? and then |,? then |, | and )?)+) finish(?:es)? it"
+)
 BY_HAND = "by hand"
 """The kind of a write at the vendor that somebody else made."""
 
@@ -237,7 +241,7 @@ class Scene:
 
     # --- to the end -------------------------------------------------------------------------------
 
-    async def settled(self, reply: Reply, most: int = 20) -> Reply:
+    async def settled(self, reply: Reply, most: int = 40) -> Reply:
         """Time passes until the plan is settled; every answer on the way is looked at."""
         for _ in range(most):
             if reply.status not in ("applying", "unknown"):
@@ -275,7 +279,7 @@ class Scene:
     async def nothing_left(self) -> None:
         """No number is held, no operation is under way, and the journal is whole."""
         store = self.world.app.store
-        due = await store.read(lambda tx: operations.due(tx, "default", "9999-12-31T00:00:00.000Z"))
+        due = await store.read(lambda tx: operations.due(tx, "default", self.platform, END))
         assert not due
         assert not await self.held()
         report = await journal.verify_in_pages(store, "default")
@@ -301,16 +305,17 @@ class Scene:
         await self.nothing_left()
 
     async def _finish_as_told(self, change: Mapping[str, Any]) -> None:
-        """Where a detail names the tool that finishes what is halfway, do that."""
+        """Where a detail names the tools that finish what is halfway, use them in that order."""
         hint = _HINT.search(change["detail"])
         if hint is None or change["outcome"] != "not_applied":
             return
         ends = (change["before"], change["after"])
         there, away = ends if change["detail"].startswith("put back") else ends[::-1]
-        asked = {"agent": (away if hint[1] == "detach_numbers" else there)["agent"]}
-        if hint[1] == "set_number_pathway":
-            asked |= {name: there[name] for name in _PATHWAY}
-        await self._done(hint[1], **asked, numbers=[change["number"]])
+        for tool in _TOOL.findall(hint[1]):
+            asked = {"agent": (away if tool == "detach_numbers" else there)["agent"]}
+            if tool == "set_number_pathway":
+                asked |= {name: there[name] for name in _PATHWAY}
+            await self._done(tool, **asked, numbers=[change["number"]])
 
     async def _done(self, tool: str, **arguments: Any) -> None:
         reply = await self.call(tool, **arguments)

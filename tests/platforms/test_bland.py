@@ -518,9 +518,9 @@ async def test_settings_of_a_v2_number_are_no_pathway_of_ours(stage: Stage) -> N
     seen = await stage.look(V2_LINE)
     assert seen.numbers[V2_LINE].bindings[0].pathway == NO_PATHWAY
     assert "pathway_id" in seen.unchecked[0]
-    assert await stage.bland.read("default", [change(V2_LINE, "agent-receptionist")]) == [
-        {"bland:agent-receptionist": NO_PATHWAY}
-    ]
+    assert await stage.bland.read(
+        "default", [change(V2_LINE, "agent-receptionist")], others=True
+    ) == [{"bland:agent-receptionist": NO_PATHWAY}]
 
 
 async def test_a_takeover_by_somebody_else_shows_in_the_next_look(stage: Stage) -> None:
@@ -555,6 +555,7 @@ async def test_a_read_asks_only_the_agents_of_the_changes_each_once(stage: Stage
             change(V2_LINE, "agent-receptionist", SALES),
             change(FREE, "", "agent-unused"),
         ],
+        others=False,
     )
     assert found == [
         {f"bland:{SUPPORT}": FLOW},
@@ -571,22 +572,82 @@ async def test_a_read_asks_only_the_agents_of_the_changes_each_once(stage: Stage
     ])  # fmt: skip
 
 
+SCAN = ["GET /v1/personas", "GET /v2/agents", "GET /v1/inbound"]
+"""One look at a whole account of up to 100 personas, twins among them."""
+
+
+async def test_what_no_agent_of_a_change_holds_is_looked_for_by_one_scan_for_all(
+    stage: Stage,
+) -> None:
+    found = await stage.bland.read(
+        "default",
+        [
+            change(FREE, "", SUPPORT),
+            change(THIRD, "", SUPPORT),
+            change(V2_LINE, SUPPORT, "agent-unused"),
+            change(LINE, "", SUPPORT),
+            change("+12025550100", "", SUPPORT),
+        ],
+        others=True,
+    )
+    assert found == [
+        {},
+        {f"bland:{SALES}": NO_PATHWAY},
+        {"bland:agent-receptionist": NO_PATHWAY},
+        {f"bland:{SUPPORT}": FLOW},
+        {},
+    ]
+    assert stage.asked[2:] == SCAN
+    assert sorted(stage.asked[:2]) == [
+        f"GET /v1/personas/{SUPPORT}",
+        "GET /v2/agents/unused/inbound",
+    ]
+
+
+async def test_numbers_that_their_own_agents_show_need_no_scan(stage: Stage) -> None:
+    mine = [change(LINE, SUPPORT, SALES), change(THIRD, SUPPORT, SALES), change(SECOND, SUPPORT)]
+    await stage.bland.read("default", mine, others=True)
+    assert sorted(stage.asked) == [f"GET /v1/personas/{one}" for one in (SUPPORT, SALES)]
+
+
+async def test_the_agents_of_a_change_speak_for_themselves_whatever_the_scan_shows(
+    stage: Stage,
+) -> None:
+    told = {"id": SALES, "name": "Sales", "inbound_numbers": list[Any]()}
+    stage.fake.answering[f"/v1/personas/{SALES}"] = {"data": told, "errors": None}
+    found = await stage.bland.read("default", [change(THIRD, SALES)], others=True)
+    assert found == [{}] and stage.asked[1:] == SCAN
+
+
+async def test_a_holder_that_cannot_be_named_is_an_error_and_nobody_to_take_from(
+    stage: Stage,
+) -> None:
+    stage.fake.add_persona("Odd", own_id="odd one")
+    stage.fake.add_number("+12025550111", "odd one")
+    odd = change("+12025550111", "", SUPPORT)
+    with pytest.raises(PlatformError, match="held by an agent with the id"):
+        await stage.bland.read("default", [odd], others=True)
+    assert await stage.bland.read("default", [odd], others=False) == [{}]
+
+
 async def test_an_agent_that_is_gone_holds_nothing_and_a_hidden_twin_cannot_be_told(
     stage: Stage,
 ) -> None:
     stage.fake.shows_twins = False
     gone, hidden = change(LINE, persona_id(77)), change(V2_LINE, "agent-receptionist")
-    assert await stage.bland.read("default", [gone, hidden]) == [{}, None]
+    assert await stage.bland.read("default", [gone, hidden], others=False) == [{}, None]
+    held = {f"bland:{SUPPORT}": FLOW}
+    assert await stage.bland.read("default", [gone, hidden], others=True) == [held, None]
 
 
 async def test_reads_answer_late_where_the_vendor_does(stage: Stage) -> None:
     stage.fake.lag = 60
     await stage.write(detach(SALES, THIRD))
-    assert await stage.bland.read("default", [change(THIRD, SALES)]) == [
+    assert await stage.bland.read("default", [change(THIRD, SALES)], others=True) == [
         {f"bland:{SALES}": NO_PATHWAY}
     ]
     stage.fake.lag = 0
-    assert await stage.bland.read("default", [change(THIRD, SALES)]) == [{}]
+    assert await stage.bland.read("default", [change(THIRD, SALES)], others=True) == [{}]
 
 
 # --- calls ------------------------------------------------------------------------------------
@@ -618,7 +679,7 @@ async def test_a_move_to_a_v2_agent_is_one_attach(stage: Stage) -> None:
             attach("agent-unused", LINE),)  # fmt: skip
     accepted = await stage.write(attach("agent-unused", LINE))
     assert accepted.remark == ""
-    found = await stage.bland.read("default", [change(LINE, SUPPORT, "agent-unused")])
+    found = await stage.bland.read("default", [change(LINE, SUPPORT, "agent-unused")], others=True)
     assert found == [{"bland:agent-unused": NO_PATHWAY}]
 
 
@@ -634,7 +695,7 @@ async def test_every_kind_of_change_ends_as_it_was_planned(stage: Stage) -> None
         for call in stage.bland.calls(one):
             await stage.write(call)
         wanted = {one.after.agent: one.after.pathway} if one.after.agent else {}
-        assert await stage.bland.read("default", [one]) == [wanted], one
+        assert await stage.bland.read("default", [one], others=True) == [wanted], one
 
 
 async def test_a_pathway_at_a_v2_agent_is_refused_in_plain_words_and_never_sent(
@@ -755,13 +816,39 @@ async def test_a_refusal_nobody_knows_keeps_the_vendors_words_without_links(stag
     assert "evil" not in str(refused.value) and "\u202e" not in str(refused.value)
 
 
-async def test_a_failure_with_status_200_is_a_refusal(stage: Stage) -> None:
+async def test_a_failure_with_status_200_and_a_known_code_is_a_refusal(stage: Stage) -> None:
     stage.wire.faults.append(Fault("errors_in_200", times=2))
     with pytest.raises(PlatformError, match="INVALID_INBOUND_NUMBERS"):
         await stage.write(attach(SALES, FREE))
     with pytest.raises(PlatformError, match="INVALID_BODY"):
         await stage.write(detach("agent-receptionist", V2_LINE))
     assert stage.fake.writes == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": None, "errors": [{"error": "INTERNAL_SERVER_ERROR", "message": "Try later"}]},
+        {"data": None, "errors": [{"error": "RATE_LIMIT", "message": "Try later"}]},
+        {"data": None, "errors": ["Try later"]},
+        {"status": "error", "message": "Try later"},
+        {"error": True, "message": "Try later"},
+    ],
+    ids=str,
+)
+async def test_a_failure_with_status_200_that_is_not_known_tells_nothing_of_what_was_done(
+    stage: Stage, body: Any
+) -> None:
+    stage.fake.answering[f"/v1/personas/{SALES}/inbound/attach"] = body
+    with pytest.raises(AnswerLost, match=r'"Try later".*may or may not have been done'):
+        await stage.write(attach(SALES, FREE))
+
+
+async def test_a_v2_agent_that_is_missing_is_a_refusal_also_with_status_200(stage: Stage) -> None:
+    missing = {"data": None, "errors": [{"error": "NOT_FOUND", "message": "Agent not found"}]}
+    stage.fake.answering["/v2/agents/unused/inbound/attach"] = missing
+    with pytest.raises(PlatformError, match="NOT_FOUND"):
+        await stage.write(attach("agent-unused", FREE))
 
 
 @pytest.mark.parametrize(
@@ -977,7 +1064,7 @@ async def test_settings_are_read_in_the_spellings_a_vendor_may_use(
     stage: Stage, settings: dict[str, Any], pathway: Pathway
 ) -> None:
     stage.fake.state.numbers[LINE].settings = settings
-    assert await stage.bland.read("default", [change(LINE, SUPPORT)]) == [
+    assert await stage.bland.read("default", [change(LINE, SUPPORT)], others=True) == [
         {f"bland:{SUPPORT}": pathway}
     ]
 
@@ -1007,7 +1094,7 @@ async def test_a_404_that_does_not_speak_of_the_agent_is_an_error_not_a_free_num
     fake = FakeBland(lambda: 0.0)
     stage = stage_of(fake, base_url="https://proxy.example/wrong")
     with pytest.raises(PlatformError, match="HTTP 404"):
-        await stage.bland.read("default", [change(LINE, SUPPORT)])
+        await stage.bland.read("default", [change(LINE, SUPPORT)], others=True)
     with pytest.raises(PlatformError):
         await stage.look(LINE)
 

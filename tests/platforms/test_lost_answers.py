@@ -14,6 +14,7 @@ pytestmark = pytest.mark.anyio
 
 FAULTS: Mapping[str, Fault] = {kind: Fault(kind) for kind in sorted(KINDS)} | {
     "late by 40 s": Fault("late", seconds=40),
+    "errors_in_200 for a while": Fault("errors_in_200", times=20),
     "refuse for a while": Fault("refuse", times=20),
     "rate_limited for a while": Fault("rate_limited", times=20),
 }

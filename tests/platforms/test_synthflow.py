@@ -692,6 +692,7 @@ async def test_reading_back_tells_who_of_source_and_target_holds_each_number(ben
             change(SUPPORT, "outbound", SALES, TEAM),
             change(POOL, "outbound", after=TEAM),
         ],
+        others=False,
     )
     assert held == [{named(DESK): NO_PATHWAY}, {}, {named(SALES): NO_PATHWAY}, {}]
 
@@ -700,7 +701,9 @@ async def test_reading_back_asks_each_agent_once_and_outbound_numbers_not_at_all
     bench: Bench,
 ) -> None:
     await bench.platform.read(
-        ACCOUNT, [change(number, "outbound", SALES, TEAM) for number in (SUPPORT, POOL)]
+        ACCOUNT,
+        [change(number, "outbound", SALES, TEAM) for number in (SUPPORT, POOL)],
+        others=True,
     )
     assert sorted(bench.asked) == sorted([f"GET /v2/assistants/{one}" for one in (SALES, TEAM)])
 
@@ -709,7 +712,9 @@ async def test_reading_back_tells_of_a_third_that_came_to_hold_an_inbound_number
     bench: Bench,
 ) -> None:
     bench.fake.state.agents[NIGHT].pool.append(SUPPORT)
-    [held] = await bench.platform.read(ACCOUNT, [change(SUPPORT, "inbound", before=DESK)])
+    [held] = await bench.platform.read(
+        ACCOUNT, [change(SUPPORT, "inbound", before=DESK)], others=True
+    )
     assert held == {named(DESK): NO_PATHWAY, named(NIGHT): NO_PATHWAY}
 
 
@@ -718,18 +723,24 @@ async def test_a_third_that_the_number_still_names_and_that_has_it_no_more_holds
 ) -> None:
     lagging = {"assistants": [DESK, NIGHT]}
     bench.fake.overrides[f"/numbers/{SUPPORT[1:]}"] = lambda body: body | lagging
-    [held] = await bench.platform.read(ACCOUNT, [change(SUPPORT, "inbound", before=DESK)])
+    [held] = await bench.platform.read(
+        ACCOUNT, [change(SUPPORT, "inbound", before=DESK)], others=True
+    )
     assert held == {named(DESK): NO_PATHWAY}
 
 
 async def test_an_agent_of_the_other_direction_holds_nothing_in_this_one(bench: Bench) -> None:
-    [held] = await bench.platform.read(ACCOUNT, [change(SUPPORT, "inbound", after=SALES)])
+    [held] = await bench.platform.read(
+        ACCOUNT, [change(SUPPORT, "inbound", after=SALES)], others=True
+    )
     assert held == {named(DESK): NO_PATHWAY}
 
 
 async def test_an_agent_that_was_deleted_holds_nothing(bench: Bench) -> None:
     del bench.fake.state.agents[DESK]
-    assert await bench.platform.read(ACCOUNT, [change(SUPPORT, "inbound", before=DESK)]) == [{}]
+    assert await bench.platform.read(
+        ACCOUNT, [change(SUPPORT, "inbound", before=DESK)], others=True
+    ) == [{}]
 
 
 @pytest.mark.parametrize("holds", [True, False])
@@ -743,14 +754,14 @@ async def test_where_only_the_old_field_has_a_number_the_number_itself_decides(
     who = DESK if way == "inbound" else SALES
     listed = {"assistants": [who] if holds else []}
     bench.fake.overrides[f"/numbers/{SUPPORT[1:]}"] = lambda body: body | listed
-    [held] = await bench.platform.read(ACCOUNT, [change(SUPPORT, way, before=who)])
+    [held] = await bench.platform.read(ACCOUNT, [change(SUPPORT, way, before=who)], others=True)
     assert held == ({named(who): NO_PATHWAY} if holds else {})
 
 
 async def test_an_answer_about_another_agent_is_no_reading_back(bench: Bench) -> None:
     bench.wire.faults.append(Fault("another_object", on="read"))
     with pytest.raises(PlatformError, match="something unexpected"):
-        await bench.platform.read(ACCOUNT, [change(SUPPORT, "outbound", before=SALES)])
+        await bench.platform.read(ACCOUNT, [change(SUPPORT, "outbound", before=SALES)], others=True)
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -775,6 +786,14 @@ async def test_attaching_adds_to_the_pool_in_one_request(bench: Bench) -> None:
         ("PUT", f"/v2/assistants/{SALES}/phone_numbers", {"phone_numbers": [FREE]}),
         ("PUT", f"/v2/assistants/{TEAM}/phone_numbers", {"phone_numbers": [SUPPORT, POOL]}),
     ]
+
+
+async def test_numbers_that_were_asked_for_by_slug_are_sent_as_numbers(bench: Bench) -> None:
+    bench.fake.state.numbers[FREE].slug = "imported-1"
+    seen = await bench.platform.observe(ACCOUNT, Look(slugs=("imported-1",)))
+    await bench.write(attach(TEAM, *seen.by_slug.values()))
+    assert bench.wire.requests[-1].body == {"phone_numbers": [FREE]}
+    assert bench.fake.state.agents[TEAM].pool == [FREE]
 
 
 async def test_attaching_again_changes_nothing(bench: Bench) -> None:
@@ -837,7 +856,7 @@ async def test_an_inbound_move_is_done_and_read_back(bench: Bench) -> None:
     one = change(SUPPORT, "inbound", DESK, NIGHT)
     for call in bench.platform.calls(one):
         await bench.write(call)
-    assert await bench.platform.read(ACCOUNT, [one]) == [{named(NIGHT): NO_PATHWAY}]
+    assert await bench.platform.read(ACCOUNT, [one], others=True) == [{named(NIGHT): NO_PATHWAY}]
     assert [(w.kind, w.agent, w.ok) for w in bench.fake.writes] == [
         ("detach", DESK, True),
         ("attach", NIGHT, True),
@@ -920,10 +939,13 @@ async def test_a_write_that_is_always_told_to_slow_down_is_refused(bench: Bench)
     assert bench.fake.writes == []
 
 
-async def test_a_failure_in_the_clothes_of_success_is_a_refusal(bench: Bench) -> None:
+async def test_a_failure_in_the_clothes_of_success_tells_nothing_of_what_was_done(
+    bench: Bench,
+) -> None:
     bench.wire.faults.append(Fault("errors_in_200"))
-    with pytest.raises(PlatformError, match='"Something went wrong"'):
+    with pytest.raises(AnswerLost, match='"Something went wrong"') as caught:
         await bench.write(attach(TEAM, FREE))
+    assert "may or may not have been done" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -938,7 +960,7 @@ async def test_a_failure_in_the_clothes_of_success_is_a_refusal(bench: Bench) ->
 )
 async def test_whatever_the_clothes_of_a_failure_it_is_one(bench: Bench, body: Any) -> None:
     bench.fake.overrides[f"/assistants/{TEAM}/phone_numbers"] = lambda _: body
-    with pytest.raises(PlatformError, match='"It failed"'):
+    with pytest.raises(AnswerLost, match='"It failed"'):
         await bench.write(attach(TEAM, FREE))
     bench.fake.overrides[f"/assistants/{DESK}"] = lambda _: body
     with pytest.raises(PlatformError, match='"It failed"'):
@@ -975,7 +997,7 @@ READS: dict[str, Callable[[SynthflowPlatform], Any]] = {
     "number": lambda p: p.number(ACCOUNT, SUPPORT),
     "nearest": lambda p: p.nearest(ACCOUNT, SUPPORT),
     "observe": lambda p: p.observe(ACCOUNT, Look(frozenset({named(DESK)}), (SUPPORT,))),
-    "read": lambda p: p.read(ACCOUNT, [change(SUPPORT, "inbound", DESK, NIGHT)]),
+    "read": lambda p: p.read(ACCOUNT, [change(SUPPORT, "inbound", DESK, NIGHT)], others=True),
 }
 
 
@@ -1101,6 +1123,14 @@ async def test_an_answer_without_its_facts_is_an_error(
     bench.fake.overrides[path] = put(at, value) if at else lambda _: value
     with pytest.raises(PlatformError, match="something unexpected"):
         await READS[read](bench.platform)
+
+
+async def test_a_number_in_a_message_has_its_plus_so_that_logs_can_mask_it(bench: Bench) -> None:
+    other = {"slug": FREE.removeprefix("+"), "phone_number": FREE}
+    bench.fake.overrides[f"/numbers/{SUPPORT.removeprefix('+')}"] = lambda body: body | other
+    with pytest.raises(PlatformError, match="asked for number") as caught:
+        await bench.platform.number(ACCOUNT, SUPPORT)
+    assert f'number "{SUPPORT}", it told of "{FREE}"' in caught.value.what
 
 
 async def test_a_number_in_an_envelope_is_understood_too(bench: Bench) -> None:

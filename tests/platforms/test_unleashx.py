@@ -15,6 +15,7 @@ from tests.platforms.fake_unleashx import two_envelopes as enveloped
 from tests.platforms.wire import Fault, Wire
 
 from cordboard.binding import PROVIDERS, Agent, Binding, OwnedNumber, Pathway, Side
+from cordboard.config.platforms import DeclaredAgent, PlatformSettings, UnleashxSettings
 from cordboard.errors import (
     AnswerLost,
     CordboardError,
@@ -29,6 +30,7 @@ from cordboard.platforms import Accepted, Call, NumberFilter, RemotePlatform
 from cordboard.platforms.unleashx import UnleashxPlatform, client
 from cordboard.platforms.unleashx.contracts import AGENT, CONTRACTS, GLOBAL
 from cordboard.request import Action, Look
+from cordboard.vendors import connected
 
 NUMBER = "+918062810341"
 OTHER = "+12025551234"
@@ -691,7 +693,7 @@ def test_a_change_that_is_not_possible_has_no_calls(before: Side, after: Side, w
 async def test_nothing_is_read_back() -> None:
     it = stage("global")
     changes = [change(Side("inbound"), Side("inbound", SALES))] * 3
-    assert await it.platform.read("default", changes) == [None, None, None]
+    assert await it.platform.read("default", changes, others=True) == [None, None, None]
     assert await it.platform.count("default", SALES) == -1
     assert not it.wire.requests
 
@@ -1095,3 +1097,30 @@ async def test_check_of_contract_global_needs_a_list_it_can_read(kind: str) -> N
 def test_the_two_contracts_are_the_published_ones() -> None:
     assert (AGENT.attach, GLOBAL.attach, GLOBAL.agents) == (ATTACH_A, ATTACH_B, AGENTS)
     assert CONTRACTS == {"agent": AGENT, "global": GLOBAL}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            UnleashxSettings("t0ken", contract="global", agents=(DeclaredAgent("front-desk"),)),
+            "unleashx: unleashx:front-desk is no agent of UnleashX: write unleashx: and a whole number.",
+        ),
+        (
+            UnleashxSettings("t0ken", base_url="http://unleashx.example"),
+            "unleashx: base_url must begin with https://",
+        ),
+    ],
+    ids=["agent of the other contract", "address"],
+)
+@pytest.mark.anyio
+async def test_wrong_settings_are_told_whole_with_both_places_where_they_may_stand(
+    settings: UnleashxSettings, said: str
+) -> None:
+    inventory: Any = None  # never asked: no platform comes about
+    found = connected(PlatformSettings(unleashx=settings), inventory, {}, {})
+    with pytest.raises(PlatformAuth) as refused:
+        await found["unleashx"].agent("default", "unleashx:7")
+    assert refused.value.what.startswith(said)
+    for place in ("UNLEASHX_… in the environment", "[unleashx] in the file of CORDBOARD_CONFIG"):
+        assert place in refused.value.remedy

@@ -111,13 +111,15 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str, *, hopeful: 
     if at == 0 and not step.back:
         why = f"it was not done; that was read after the quiet period ({_within(step.detail)})"
         return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
-    if _in_gap(way, step, at) and at == step.done and (step.tries >= _TRIES or not hopeful):
-        why = f"it was sent {step.tries} times, and each answer was lost ({_within(step.detail)})"
-        if not step.back:
+    if at == step.done and (step.tries >= _TRIES or not hopeful):
+        why = f"In {step.tries} tries each answer was lost ({_within(step.detail)})."
+        gap = _in_gap(way, step, at)
+        if gap and not step.back:
             return _put_back(step, why)
-        if not hopeful:
-            why = f"nobody answers it now, and putting it back failed too: {why}. attach_numbers does it"
-            return Verdict("settled", replace(step, state="not_applied", done=1, detail=why))
+        if not gap or not hopeful:
+            detail = f"{_partly(step, way, at, held)} {why}"
+            done = max(at, 1)
+            return Verdict("settled", replace(step, state="not_applied", done=done, detail=detail))
     return Verdict("settled", _from(step, way, at, now))
 
 
@@ -179,13 +181,21 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
     if _in_gap(way, step, at) and not step.back:
         return _put_back(step, words)
     if at or step.back:
-        so_far = "put back only partly" if step.back else "only partly"
-        now, wanted = told(held, way.change), describe_side(way.change.after)
-        hint = f"{_FINISHES[way.calls[at].kind]} finishes it"
-        words = f"{so_far}: it is with {now}, and should be with {wanted}; {hint}. {words}"
-        return Verdict("refused", replace(step, state="not_applied", done=max(at, 1), detail=words))
+        detail = f"{_partly(step, way, at, held)} {words}"
+        return Verdict(
+            "refused", replace(step, state="not_applied", done=max(at, 1), detail=detail)
+        )
     none = replace(step, state="not_applied", done=at, detail=words, bare_from="")
     return Verdict("refused", none)
+
+
+def _partly(step: Step, way: Path, at: int, held: Held) -> str:
+    """Where a number was left, where it should be, and which tools bring it there."""
+    so_far = "put back only partly" if step.back else "only partly"
+    now, wanted = told(held, way.change), describe_side(way.change.after)
+    tools = [_FINISHES[call.kind] for call in way.calls[at:]]
+    finish = f"{' and then '.join(tools)} {'finishes' if len(tools) == 1 else 'finish'} it"
+    return f"{so_far}: it is with {now}, and should be with {wanted}; {finish}."
 
 
 def _put_back(step: Step, why: str) -> Verdict:
