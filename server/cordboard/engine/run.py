@@ -197,8 +197,7 @@ class Run:
             if isinstance(answer, PlatformError) or ways[0].is_read_after(steps[0].done):
                 await self._decider.decide(steps, ways, answer, call)
                 return
-            now = self._book.now()
-            steps = [advanced(step, way, now) for step, way in zip(steps, ways, strict=True)]
+            steps = [advanced(step) for step in steps]
 
     async def _left_nothing(self, answer: object, send_by: float, step: Step, tries: int) -> bool:
         """Whether a write that certainly did not leave is to be tried again: one that waited for

@@ -143,11 +143,9 @@ def released(step: Step) -> Verdict:
     return Verdict("released", replace(step, state="unknown", settle_at=""))
 
 
-def advanced(step: Step, way: Path, now: str) -> Step:
+def advanced(step: Step) -> Step:
     """One write further, by the platform's word; the last one is read back for all."""
-    done = step.done + 1
-    begins = bare(way.states[done], way.change)
-    return replace(step, done=done, tries=0, bare_from=now if begins else step.bare_from)
+    return replace(step, done=step.done + 1, tries=0)
 
 
 def begun(step: Step) -> bool:
@@ -210,7 +208,7 @@ def _gap(step: Step, now: str) -> str:
         return ""
     gap = datetime.fromisoformat(now) - datetime.fromisoformat(step.bare_from)
     seconds = gap.total_seconds()
-    return f"unrouted for {f'{seconds * 1000:.0f} ms' if seconds < 1 else f'{seconds:.1f} s'}"
+    return f"unrouted for up to {f'{seconds * 1000:.0f} ms' if seconds < 1 else f'{seconds:.1f} s'}"
 
 
 def _within(sentence: str) -> str:

@@ -72,7 +72,8 @@ async def _about(name: str, make: Callable[[], RemotePlatform]) -> list[Finding]
     try:
         platform = make()
     except ValueError as exc:
-        remedy = f"Correct the settings of {name} ({name.upper()}_… in the environment)."
+        where = f"{name.upper()}_… in the environment, or [{name}] in the file of CORDBOARD_CONFIG"
+        remedy = f"Correct the settings of {name} ({where})."
         return [Finding(name, line(f"{exc}."), ok=False, remedy=remedy)]
     try:
         health = await platform.check()
