@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections import Counter
@@ -33,6 +34,9 @@ from cordboard.stores.sqlite import SqliteStore
 QUIET = 0.5
 _REQUEST_SHARE = 0.6
 """Of a quiet period, how much one request may take."""
+_TRIES = 5
+_ROUNDED = 0.1
+"""Seconds by which a gap may be told shorter: it is rounded, and answers take a while."""
 TOO_LONG = 30.0
 """Seconds after which a number counts as held for ever; a CI machine may be slow."""
 FINAL = ("applied", "partly_applied", "failed")
@@ -176,10 +180,17 @@ class Lane:
             yield line
 
     async def planned(self, line: Line) -> str:
-        """A plan of the whole batch that only waits to be applied."""
+        """A plan of the whole batch that only waits to be applied.
+
+        Asked for again where a machine is so busy that the vendor does not answer in time.
+        """
         arguments = {**self.variant.arguments, "numbers": list(self.variant.numbers)}
-        made = await line.call(self.variant.tool, **arguments)
-        assert made["status"] == "confirmation_required", made["message"]
+        for _ in range(_TRIES):
+            answer = await line.ask("tools/call", name=self.variant.tool, arguments=arguments)
+            if not answer["result"].get("isError"):
+                break
+        made = answer["result"].get("structuredContent") or {}
+        assert made.get("status") == "confirmation_required", answer
         return str(made["plan_id"])
 
     def rows(self, sql: str, *params: object) -> list[dict[str, Any]]:
@@ -203,6 +214,7 @@ class Lane:
         if self.variant.moves:
             found += [f"{n}: nobody answers it" for n, who in self.vendor.truth.items() if not who]
         found += self._written_twice()
+        found += [f"{c['number']}: {wrong}" for c in told["changes"] if (wrong := self._gap(c))]
         found += [f"held for ever: {row}" for row in self.rows("SELECT * FROM hold")]
         found += [f"never ended: {row}" for row in self.rows("SELECT * FROM operation")]
         state = self.plan(plan_id)["state"]
@@ -221,12 +233,26 @@ class Lane:
             return ""
         return f"told {outcome} ({change['detail']}), in truth {sorted(true) or 'nobody'}"
 
+    def _gap(self, change: dict[str, Any]) -> str:
+        """Whether a number was answered by nobody for longer than is told; "" where it was not."""
+        if not self.variant.moves or change["direction"] != "inbound":
+            return ""
+        ends = {e.kind: e.at for e in self.vendor.effects if e.number == change["number"]}
+        if set(ends) != {"detach", "attach"}:
+            return ""
+        gap = ends["attach"] - ends["detach"]
+        said = re.search(r"unrouted for (?:up to )?([0-9.]+) (ms|s)\b", change["detail"])
+        told = float(said[1]) / (1000 if said[2] == "ms" else 1) if said else 0.0
+        if gap <= told + _ROUNDED:
+            return ""
+        return f"unrouted for {gap:.2f} s, told {change['detail']!r}"
+
     def _written_twice(self) -> Iterator[str]:
         """Writes that took effect twice, that came unrecorded, or again with nothing read between."""
         effects = Counter((e.kind, e.number) for e in self.vendor.effects)
         yield from (f"{key} took effect {n} times" for key, n in effects.items() if n > 1)
-        recorded = Counter((data["write"], data["number"]) for data in self._journaled("sending"))
-        read = Counter(data["number"] for data in self._journaled("settled"))
+        recorded = Counter((data["write"], data["number"]) for data in self.journaled("sending"))
+        read = Counter(data["number"] for data in self.journaled("settled"))
         sent = Counter((a.kind, n) for a in self.vendor.arrivals for n in a.numbers)
         for (kind, number), n in sent.items():
             if n > recorded[kind, number]:
@@ -234,8 +260,10 @@ class Lane:
             if n > 1 + read[number]:
                 yield f"{kind} {number} came {n} times, settled between {read[number]}"
 
-    def _journaled(self, event: str) -> list[dict[str, Any]]:
-        return [json.loads(r["data"]) for r in self.rows(_EVENTS, event)]
+    def journaled(self, *events: str) -> list[dict[str, Any]]:
+        """What the journal keeps of these events, in order."""
+        rows = self.rows("SELECT event, data FROM journal ORDER BY seq")
+        return [json.loads(r["data"]) for r in rows if r["event"] in events]
 
     async def _broken(self) -> list[str]:
         """What is wrong with the journal."""
@@ -245,9 +273,6 @@ class Lane:
         finally:
             await store.close()
         return [report.fault] if report.fault else []
-
-
-_EVENTS = "SELECT data FROM journal WHERE event = ? ORDER BY seq"
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -279,7 +279,7 @@ class Scene:
     async def nothing_left(self) -> None:
         """No number is held, no operation is under way, and the journal is whole."""
         store = self.world.app.store
-        due = await store.read(lambda tx: operations.due(tx, "default", self.platform, END))
+        due = await store.read(lambda tx: operations.due(tx, "default", self.platform, END, END))
         assert not due
         assert not await self.held()
         report = await journal.verify_in_pages(store, "default")

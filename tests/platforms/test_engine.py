@@ -247,3 +247,35 @@ async def test_a_move_whose_second_write_is_lost_again_and_again_is_put_back(
     assert len(tries) == 2
     again = await world.call("detach_numbers", agent=AT_SUPPORT, numbers=[B_HELD])
     assert again.status == "confirmation_required", again.text
+
+
+async def test_a_clock_that_was_set_back_does_not_hold_a_number_for_that_long(
+    make_world: Worlds, at: Vendors
+) -> None:
+    world = make_world(EMPTY, policy="relaxed", clock=at.clock, outside=at.outside, **at.environ)
+    at.wires["bland"].faults.append(Fault("reset_after"))
+    planned = await world.call("attach_numbers", agent=AT_SUPPORT, numbers=[B_FREE])
+    lost = await world.call("apply_plan", plan_id=planned.plan_id)
+    assert lost.status == "unknown"
+    at.clock.advance(-25 * 3600)
+    at.bland.forget_the_past()
+    other = world.another("relaxed", **at.environ)  # it knows nothing of when it was sent
+    counted_anew = await other.call("get_plan", plan_id=planned.plan_id)
+    assert counted_anew.status == "unknown", counted_anew.text
+    at.clock.advance(60)
+    settled = await other.call("get_plan", plan_id=planned.plan_id)
+    assert settled.status == "applied", settled.text
+
+
+async def test_a_clock_that_jumps_ahead_does_not_end_the_quiet_period(
+    make_world: Worlds, at: Vendors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its own requests a process knows by a clock that nobody sets."""
+    monkeypatch.setattr("cordboard.engine.background.system_clock", at.clock)
+    world = make_world(EMPTY, policy="relaxed", clock=at.clock, outside=at.outside, **at.environ)
+    at.wires["bland"].faults.append(Fault("late", seconds=3610))
+    planned = await world.call("attach_numbers", agent=AT_SUPPORT, numbers=[B_FREE])
+    lost = await world.call("apply_plan", plan_id=planned.plan_id)
+    at.clock.advance(3600)
+    told = await world.call("get_plan", plan_id=lost.plan_id)
+    assert told.status == "unknown", told.text

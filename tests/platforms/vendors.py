@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
+import anyio.lowlevel
 from tests.platforms.fake_bland import FakeBland
 from tests.platforms.fake_synthflow import WORKSPACE, FakeSynthflow
 from tests.platforms.fake_synthflow import FakeAgent as Assistant
@@ -84,7 +84,7 @@ def passing(clock: Clock) -> Callable[[float], Awaitable[None]]:
 
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     return sleep
 

@@ -178,6 +178,10 @@ class Fake:
                 self._state = before
             self._writes.append(Write(self.now(), kind, agent, tuple(numbers), ok))
 
+    def forget_the_past(self) -> None:
+        """Reads see the truth, whatever the clock says: it was set back."""
+        self._past.clear()
+
     def later(self, at: float, deliver: Callable[[], None]) -> None:
         """Have `deliver` done when the clock has reached `at`."""
         self._late.append((at, deliver))

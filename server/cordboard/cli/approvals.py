@@ -56,7 +56,7 @@ def approve(plan_id: PlanId) -> None:
         approver = terminal.identify()
     result = _approve(before.record, approver)
     _print_outcome(before.record, result)
-    raise typer.Exit(0 if result.status == "applied" else 1)
+    raise typer.Exit(0 if result.status in ("applied", "approved") else 1)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from cordboard.clock import Clock, later, stamp
-from cordboard.engine.pace import Pace, Sleep
+from cordboard.clock import Clock, later, stamp, steady, system_clock
+from cordboard.engine.pace import Pace, Sleep, Timer
 from cordboard.engine.permission import Permission
 from cordboard.engine.remote import StepByStep
 from cordboard.engine.settling import Settling
@@ -23,7 +23,7 @@ from cordboard.stores import Store, operations, plans
 from cordboard.stores.plans import PlanRecord
 
 logger = logging.getLogger("cordboard")
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.2
 _AGAIN_SECONDS = 30.0
 _CATCH_UP_SECONDS = 5.0
 """How long somebody who asks after a plan waits for what is due to be taken up."""
@@ -47,12 +47,15 @@ class Background:
         self._workers = Workers()
         self._last_said = ""
         self._not_before: dict[str, str] = {}  # approved plans that could not be applied: try when
+        # A clock that is not the machine's is set by hand, and everything goes by it.
+        timer = Timer(steady if clock is system_clock else lambda: clock().timestamp())
         self.ways = {
-            name: StepByStep(store, platform, permission, self._workers, clock, pace, sleep)
+            name: StepByStep(store, platform, permission, self._workers, clock, pace, sleep, timer)
             for name, platform in platforms.items()
         }
         self.settlings = {
-            name: Settling(store, platform, clock, pace) for name, platform in platforms.items()
+            name: Settling(store, platform, clock, pace, timer)
+            for name, platform in platforms.items()
         }
 
     async def caught_up(self, record: PlanRecord) -> PlanRecord:
@@ -95,15 +98,16 @@ class Background:
     async def _begin(self, account: str, group: TaskGroup, name: str) -> None:
         """Begin everything that is due at one platform: what a dead process left, what can be
         settled now, and what was approved where it could not be applied."""
-        now = stamp(self._clock())
+        now, never = stamp(self._clock()), self.ways[name].never()
         due, waiting = await self._store.glance(
             lambda tx: (
-                operations.due(tx, account, name, now),
+                operations.due(tx, account, name, now, never),
                 plans.approved(tx, account, name, now),
             )
         )
         for found in due:
-            if not self.ways[name].is_recovering(found.plan_id):
+            way = self.ways[name]
+            if way.is_due(found) and not way.is_recovering(found.plan_id):
                 group.start_soon(self._noted, self.ways[name].recover, found)
         for plan_id in waiting:
             if self._not_before.get(plan_id, "") <= now:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cordboard import journal
 from cordboard.clock import Clock, later, stamp
-from cordboard.engine.pace import Pace
+from cordboard.engine.pace import Pace, Timer
 from cordboard.engine.permission import frozen
 from cordboard.engine.verdicts import SOON_SECONDS
 from cordboard.journal import Event
@@ -28,7 +28,9 @@ class Book:
         record: PlanRecord,
         clock: Clock,
         pace: Pace,
+        timer: Timer,
     ) -> None:
+        self._timer = timer
         self._store, self._operation, self._clock, self._pace = store, operation, clock, pace
         self._abilities = platform.abilities
         self.record, self.started_at = record, operation.started_at
@@ -62,6 +64,8 @@ class Book:
         """Before the socket opens: these numbers may be changed from now on. Raises: Frozen."""
         quiet = self._pace.window_of(self._abilities) + self._pace.quiet_of(self._abilities)
         settle_at = later(self._clock(), quiet)
+        for step in steps:
+            self._timer.begin(self.record.plan_id, step.position, quiet)
         marked = [
             replace(s, state="sending", settle_at=settle_at, tries=s.tries + 1) for s in steps
         ]
@@ -88,6 +92,16 @@ class Book:
 
         await self._write(work)
 
+    def is_due(self, step: Step) -> bool:
+        """Whether reading settles this unknown step now."""
+        mine = self._timer.over(self.record.plan_id, step.position)
+        return step.state == "unknown" and "" < step.settle_at <= self.now() and mine
+
+    def misdated(self, step: Step) -> bool:
+        """Whether it waits for a moment that cannot be: the clock was set back since."""
+        longest = self._pace.longest_of(self._abilities)
+        return step.state == "unknown" and step.settle_at > later(self._clock(), longest)
+
     async def taken_over(self, steps: Sequence[Step]) -> None:
         """Somebody else sent these and says nothing more; it may have been a moment ago, whatever
         the clock was set to meanwhile."""
@@ -104,7 +118,10 @@ class Book:
         """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
         left, so reading may decide soon."""
         quiet = self._pace.quiet_of(self._abilities)
-        settle_at = later(self._clock(), quiet if sent else min(quiet, SOON_SECONDS))
+        wait = quiet if sent else min(quiet, SOON_SECONDS)
+        settle_at = later(self._clock(), wait)
+        for step in steps:
+            self._timer.begin(self.record.plan_id, step.position, wait)
         await self.settled(
             "lost",
             *(replace(s, state="unknown", settle_at=settle_at) for s in steps),
@@ -153,6 +170,7 @@ class Book:
         if state == "applied":
             plans.mark_applied(tx, record, [0] * len(record.steps))
         operations.end(tx, self._operation)
+        self._timer.forget(record.plan_id)
 
     def _put(
         self, tx: Transaction, event: str, steps: Sequence[Step], data: dict[str, object]

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cordboard.platforms import Abilities
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass
+class Timer:
+    """What this process knows of its own requests, by a clock that nobody sets.
+
+    The store's times are wall time, the only one that processes share; when that jumps ahead, a
+    request sent a moment ago must not be taken for one of long ago.
+    """
+
+    steady: Callable[[], float]
+    until: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
+
+    def begin(self, plan_id: str, position: int, seconds: float) -> None:
+        """From now on it may take so long until nothing of a request is under way any more."""
+        self.until[plan_id, position] = self.steady() + seconds
+
+    def over(self, plan_id: str, position: int) -> bool:
+        """Whether that time has passed, or was never ours to know."""
+        return self.steady() >= self.until.get((plan_id, position), 0.0)
+
+    def forget(self, plan_id: str) -> None:
+        """The plan is closed."""
+        self.until = {key: moment for key, moment in self.until.items() if key[0] != plan_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +58,10 @@ class Pace:
     def window_of(self, abilities: Abilities) -> float:
         """How soon after `sending` was recorded the socket must be opened, or not at all."""
         return min(5.0, self.quiet_of(abilities) / 2)
+
+    def longest_of(self, abilities: Abilities) -> float:
+        """Further ahead than this no moment in the store can lie: else the clock was set back."""
+        return 2 * (self.quiet_of(abilities) + self.window_of(abilities) + self.request) + 60.0
 
     def patience_of(self, abilities: Abilities) -> float:
         """How long an accepted write may take to be seen by reading."""

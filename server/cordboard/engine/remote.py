@@ -18,7 +18,7 @@ from cordboard.binding_rules import held_by
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.book import Book
 from cordboard.engine.keeping import while_kept
-from cordboard.engine.pace import Pace, Sleep
+from cordboard.engine.pace import Pace, Sleep, Timer
 from cordboard.engine.permission import (
     Permission,
     approved,
@@ -52,7 +52,9 @@ class StepByStep:
         clock: Clock,
         pace: Pace,
         sleep: Sleep,
+        timer: Timer,
     ) -> None:
+        self._timer = timer
         self._store, self._platform, self._permission = store, platform, permission
         self._workers, self._clock, self._pace, self._sleep = workers, clock, pace, sleep
         self._recovering: dict[str, anyio.Event] = {}
@@ -96,11 +98,19 @@ class StepByStep:
             return
         self._recovering[found.plan_id] = ended = anyio.Event()
         try:
-            if found.due_at <= self._now():
+            if self.is_due(found):
                 await self._take_over(found)
         finally:
             del self._recovering[found.plan_id]
             ended.set()
+
+    def is_due(self, found: Operation) -> bool:
+        """Whether any process may take it over now; so too where the clock was set back since."""
+        return found.due_at <= self._now() or found.due_at > self.never()
+
+    def never(self) -> str:
+        """A moment after which none in the store can lie."""
+        return later(self._clock(), self._pace.longest_of(self._platform.abilities))
 
     def is_recovering(self, plan_id: str) -> bool:
         """Whether this process is at it already."""
@@ -139,7 +149,7 @@ class StepByStep:
         own: bool = False,
         waited: float = 0.0,
     ) -> None:
-        book = Book(self._store, self._platform, mine, record, self._clock, self._pace)
+        book = Book(self._store, self._platform, mine, record, self._clock, self._pace, self._timer)
         work = Run(self._platform, book, self._clock, self._pace, self._sleep, why_not)
         try:
             await self._workers.see_through(work, self._pace.answer - waited, own=own)

@@ -81,11 +81,12 @@ class Run:
         sent = [s for s in steps if s.state == "sending"]  # by a process that says nothing more
         if sent:
             await self._book.taken_over(sent)
+        misdated = [s for s in steps if self._book.misdated(s)]
+        if misdated:
+            await self._book.lost(misdated)
         while not self._left:
             steps = await self._book.steps()
-            due = [
-                s for s in steps if s.state == "unknown" and "" < s.settle_at <= self._book.now()
-            ]
+            due = [s for s in steps if self._book.is_due(s)]
             ready = [s for s in steps if s.state == "ready"]
             if not due and not ready:
                 break

@@ -18,7 +18,7 @@ from cordboard.binding_rules import held_by
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.book import Book
 from cordboard.engine.keeping import while_kept
-from cordboard.engine.pace import Pace
+from cordboard.engine.pace import Pace, Timer
 from cordboard.engine.steps import Held, Path, path, told
 from cordboard.engine.verdicts import after_quiet
 from cordboard.errors import (
@@ -44,7 +44,10 @@ _LOOKED_BACK = 100
 class Settling:
     """Settles the plans of one platform at a vendor."""
 
-    def __init__(self, store: Store, platform: RemotePlatform, clock: Clock, pace: Pace) -> None:
+    def __init__(
+        self, store: Store, platform: RemotePlatform, clock: Clock, pace: Pace, timer: Timer
+    ) -> None:
+        self._timer = timer
         self._store, self._platform, self._clock, self._pace = store, platform, clock, pace
 
     async def settle(
@@ -116,7 +119,7 @@ class Settling:
 
     def _book(self, mine: Operation, record: PlanRecord) -> Book:
         """`record.closed_by` is who stands in the journal beside what is settled."""
-        return Book(self._store, self._platform, mine, record, self._clock, self._pace)
+        return Book(self._store, self._platform, mine, record, self._clock, self._pace, self._timer)
 
     async def _read(self, record: PlanRecord, may_fail: bool) -> list[Step]:
         """The steps of which reading tells what became of them."""

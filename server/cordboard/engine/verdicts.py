@@ -58,7 +58,9 @@ def after_answer(
     """
     remark = answer.remark if isinstance(answer, Accepted) else ""
     if held is None:
-        if isinstance(answer, Accepted) or step.done or step.back:
+        # A detach that was delivered twice is refused the second time.
+        twice = way.calls[step.done].kind == "detach" and not isinstance(answer, STOPS)
+        if isinstance(answer, Accepted) or step.done or step.back or twice:
             return None
         return _refused(step, way, way.states[0], answer)
     at = way.place(held)

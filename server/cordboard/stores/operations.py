@@ -57,9 +57,10 @@ def find(tx: Transaction, account: str, plan_id: str) -> Operation | None:
     return None if row is None else _operation(account, row)
 
 
-def due(tx: Transaction, account: str, platform: str, now: str) -> list[Operation]:
-    """Operations at a platform that any process may take over now."""
-    rows = tx.all("operations_due", account=account, platform=platform, now=now)
+def due(tx: Transaction, account: str, platform: str, now: str, never: str) -> list[Operation]:
+    """Operations at a platform that any process may take over now: due, or dated after `never`,
+    which can only be where the clock was set back."""
+    rows = tx.all("operations_due", account=account, platform=platform, now=now, never=never)
     return [_operation(account, row) for row in rows]
 
 

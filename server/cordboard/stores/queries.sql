@@ -323,7 +323,8 @@ WHERE account = :account AND plan_id = :plan_id;
 
 -- name: operations_due
 SELECT plan_id, platform, fence, due_at, started_at FROM operation
-WHERE account = :account AND platform = :platform AND due_at <= :now ORDER BY due_at LIMIT 100;
+WHERE account = :account AND platform = :platform AND (due_at <= :now OR due_at > :never)
+ORDER BY due_at LIMIT 100;
 
 -- name: operation_add
 INSERT INTO operation (account, plan_id, platform, fence, due_at, started_at)
