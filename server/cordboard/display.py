@@ -35,3 +35,8 @@ def _invisible(character: str) -> bool:
 def quoted(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """`shown` text between quotation marks, with none inside that could end the quote early."""
     return '"' + shown(text, limit).replace('"', "'") + '"'
+
+
+def printable(identifier: str) -> str:
+    """An id from outside as it stands, but for characters that a terminal or a reader is fooled by."""
+    return "".join(c if c.isprintable() and not _invisible(c) else "\ufffd" for c in identifier)

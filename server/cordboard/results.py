@@ -16,6 +16,7 @@ from cordboard.answers import (
     Status,
 )
 from cordboard.binding import Side
+from cordboard.display import printable
 from cordboard.facts import SHOWN_CHANGES
 from cordboard.plan import Change, Draft
 from cordboard.stores.plans import WAITING, PlanRecord, State
@@ -47,7 +48,14 @@ def status_of(record: PlanRecord, now: str) -> Status:
 
 def side_shape(side: Side) -> SideShape:
     """A side of a change as the answer shows it."""
-    return SideShape(**side.as_json())
+    pathway = side.pathway
+    return SideShape(
+        direction=side.direction,
+        agent=side.agent,
+        pathway_id=printable(pathway.pathway_id),
+        pathway_version=pathway.pathway_version,
+        start_node_id=printable(pathway.start_node_id),
+    )
 
 
 def _shape(change: Change, outcome: str, detail: str) -> ChangeShape:

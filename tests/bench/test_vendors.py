@@ -219,7 +219,7 @@ async def test_the_journal_of_a_step_costs_little(table: Table, tmp_path: Path) 
     numbers = TEXTS[:STEPS]
     for number in numbers:
         fake.state.numbers[number].persona = SUPPORT
-    app = app_at(tmp_path, {"bland": Slow(fake, 0.02)}, BLAND_API_KEY=fake.key)
+    app = app_at(tmp_path, {"bland": Slow(fake, ANSWERS_IN)}, BLAND_API_KEY=fake.key)
     plan_id = await planned(app, Asked("detach", f"bland:{SUPPORT}", numbers=tuple(numbers)))
     write, times = app.store.write, list[float]()
 

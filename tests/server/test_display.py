@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cordboard.display import SHOWN_CHARACTERS, quoted, shown
+from cordboard.display import SHOWN_CHARACTERS, printable, quoted, shown
 
 URL = re.compile(r"(?i)[a-z][a-z0-9+.-]+://|www\.\S|(?:mailto|javascript|data):\S")
 DOMAIN = re.compile(r"(?i)[a-z0-9-]+\.[a-z]{2,}/\S")
@@ -83,3 +83,9 @@ def test_some_labels(text: str, expected: str) -> None:
 def test_too_long_text_ends_with_an_ellipsis() -> None:
     assert shown("x" * 200) == "x" * 200
     assert shown("x" * 201) == "x" * 199 + "…"
+
+
+def test_an_id_from_outside_is_shown_as_it_stands_but_for_what_fools_a_reader() -> None:
+    assert printable("pathway_abc.123") == "pathway_abc.123"
+    assert printable("a.com/x") == "a.com/x"
+    assert printable("a\x1b[31mb\u202ec\nd") == "a\ufffd[31mb\ufffdc\ufffdd"

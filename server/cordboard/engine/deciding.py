@@ -25,6 +25,7 @@ from cordboard.request import Look, Observed
 from cordboard.stores.operations import Step
 
 _AGAIN_SECONDS = 10.0
+_GAP_SECONDS = 90.0
 FIRST_PAUSE = 0.25
 """Seconds before an accepted write that is not seen yet is looked for again; doubled each time."""
 
@@ -77,14 +78,17 @@ class Decider:
         if isinstance(answer, Accepted) and not self._platform.abilities.read_back:
             return by_echo(step, way, answer)
         return after_answer(
-            step, way, held, answer, self._book.now(), final=final, hopeful=not self._given_up
+            step, way, held, answer, self._book.now(), final=final, hopeful=not self._given_up(step)
         )
 
-    @property
-    def _given_up(self) -> bool:
-        """Whether it is too late to hope that the platform comes back."""
+    def _given_up(self, step: Step | None = None) -> bool:
+        """Whether it is too late to hope that the platform comes back. Where callers meet nobody
+        it is soon too late to go forward; to put back there is time for twice as long."""
+        now = self._clock()
+        if step and step.bare_from and not step.back and later(now, -_GAP_SECONDS) > step.bare_from:
+            return True
         long = self._pace.given_up_after(self._platform.abilities)
-        return later(self._clock(), -long) > self._book.started_at
+        return later(now, -long * (2 if step and step.back else 1)) > self._book.started_at
 
     def _patience(self, step: Step, answer: Accepted | PlatformError, call: Call) -> float:
         """How long an old state may be read. A refusal is final at once, unless something of ours
@@ -140,7 +144,7 @@ class Decider:
             return
         now = self._book.now()
         verdicts = [
-            after_quiet(step, way, held, now, hopeful=not self._given_up)
+            after_quiet(step, way, held, now, hopeful=not self._given_up(step))
             for step, way, held in zip(steps, ways, found, strict=True)
         ]
         await self.record(verdicts)
@@ -165,7 +169,7 @@ class Decider:
 
     async def _try_later(self, steps: Sequence[Step]) -> None:
         """The platform cannot be read: the numbers stay held for a while longer, not for ever."""
-        if self._given_up:
+        if self._given_up():
             await self.record([released(step) for step in steps])
             return
         pause = min(_AGAIN_SECONDS, self._pace.quiet_of(self._platform.abilities))

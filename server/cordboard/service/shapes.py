@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from cordboard.answers import (
     AgentShape,
@@ -13,8 +12,8 @@ from cordboard.answers import (
     RouteShape,
     VersionShape,
 )
-from cordboard.binding import Agent, Binding, OwnedNumber, PathwayInfo
-from cordboard.display import shown
+from cordboard.binding import Agent, Binding, OwnedNumber, Pathway, PathwayInfo
+from cordboard.display import printable, shown
 from cordboard.platforms import AgentEntry
 
 EMPTY = "The store is empty: an operator fills it with `cordboard import FILE`."
@@ -22,7 +21,14 @@ EMPTY = "The store is empty: an operator fills it with `cordboard import FILE`."
 
 def binding_shape(binding: Binding) -> BindingShape:
     """A binding; its shape leaves out the pathway fields that say nothing."""
-    return BindingShape(direction=binding.direction, agent=binding.agent, **asdict(binding.pathway))
+    pathway = binding.pathway
+    return BindingShape(
+        direction=binding.direction,
+        agent=binding.agent,
+        pathway_id=printable(pathway.pathway_id),
+        pathway_version=pathway.pathway_version,
+        start_node_id=printable(pathway.start_node_id),
+    )
 
 
 def number_shape(owned: OwnedNumber) -> NumberShape:
@@ -58,13 +64,20 @@ def pathway_shape(info: PathwayInfo) -> PathwayShape:
         platform=info.platform,
         pathway_id=info.pathway_id,
         name=shown(info.name),
-        versions=[VersionShape(version=v.version, nodes=list(v.nodes)) for v in info.versions],
+        versions=[
+            VersionShape(version=v.version, nodes=[printable(node) for node in v.nodes])
+            for v in info.versions
+        ],
     )
 
 
 def route_shape(binding: Binding, agent: Agent | None) -> RouteShape:
     """What a call reaches through a binding: the number's own pathway, else the agent's."""
-    own = binding.pathway
+    own = Pathway(
+        printable(binding.pathway.pathway_id),
+        binding.pathway.pathway_version,
+        printable(binding.pathway.start_node_id),
+    )
     why = f"attached to {binding.agent}" + (
         f" since {binding.attached_at}" if binding.attached_at else ""
     )
