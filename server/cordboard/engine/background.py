@@ -23,7 +23,7 @@ from cordboard.stores import Store, operations, plans
 from cordboard.stores.plans import PlanRecord
 
 logger = logging.getLogger("cordboard")
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.1
 _AGAIN_SECONDS = 30.0
 _CATCH_UP_SECONDS = 5.0
 """How long somebody who asks after a plan waits for what is due to be taken up."""
