@@ -297,6 +297,7 @@ class World:
     others: list[CordboardServer] = field(default_factory=list[CordboardServer])
     colleague: World | None = None
     outside: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def app(self) -> App:
@@ -313,9 +314,10 @@ class World:
     def another(self, policy: str = "", **config: Any) -> World:
         """One more process on the same store, with its own policy and settings."""
         policy = policy or self.settings.policy.name
-        server = serve(self.home, self.clock, policy, config, self.outside)
+        environ = surroundings(self.home, policy, config)
+        server = build_server(load(environ), self.clock, **self.outside)
         self.others.append(server)
-        return World(self.home, self.clock, server, outside=self.outside)
+        return World(self.home, self.clock, server, outside=self.outside, environ=environ)
 
     def client(self, era: str = "auto", person: Person | None = None) -> Client:
         """A client of this server; without a person it cannot show forms."""
@@ -379,15 +381,15 @@ class World:
 
 
 def serve(
-    home: Path,
-    clock: Clock,
-    policy: str,
-    config: Mapping[str, Any],
-    outside: Mapping[str, Any] | None = None,
+    home: Path, clock: Clock, policy: str, config: Mapping[str, Any], **outside: Any
 ) -> CordboardServer:
-    """A server on the store in `home`, set up the way an operator does it: settings in capitals
-    are environment variables, others stand in the configuration file. `outside`: in place of the
-    network (see `build`)."""
+    """A server on the store in `home`. `outside`: in place of the network (see `build`)."""
+    return build_server(load(surroundings(home, policy, config)), clock, **outside)
+
+
+def surroundings(home: Path, policy: str, config: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a server on the store in `home`, set up the way an operator does it:
+    settings in capitals are environment variables, others stand in the configuration file."""
     environ = {"CORDBOARD_DATABASE": str(home / "cordboard.db"), "CORDBOARD_POLICY": policy}
     environ |= {name: value for name, value in config.items() if name.isupper()}
     filed = {name: value for name, value in config.items() if not name.isupper()}
@@ -395,7 +397,7 @@ def serve(
         file = home / f"config-{len(list(home.glob('config-*')))}.toml"
         file.write_text(tomlkit.dumps(filed), "utf-8")
         environ["CORDBOARD_CONFIG"] = str(file)
-    return build_server(load(environ), clock, **(outside or {}))
+    return environ
 
 
 def fill(tx: Transaction, seed: Seed) -> None:
@@ -444,8 +446,9 @@ class Worlds:
         home.mkdir()
         shutil.copy(self._template(seed), home / "cordboard.db")
         clock, outside = clock or Clock(), outside or {}
-        server = serve(home, clock, policy, config, outside)
-        self._made.append(World(home, clock, server, outside=outside))
+        environ = surroundings(home, policy, config)
+        server = build_server(load(environ), clock, **outside)
+        self._made.append(World(home, clock, server, outside=outside, environ=environ))
         return self._made[-1]
 
     def close(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -37,11 +37,26 @@ class App:
 
     settings: Settings
     store: Store
-    service: BindingService
     engine: Engine
     platforms: Mapping[str, Platform]
-    key: bytes
+    keys: tuple[bytes, ...]
     clock: Clock
+    open_account: Callable[[str], BindingService]
+    """Wires the service of an account; ask `service_of`, which does it once for each."""
+    opened: dict[str, BindingService] = field(default_factory=dict[str, BindingService])
+
+    @property
+    def service(self) -> BindingService:
+        """The service of this process's own account."""
+        return self.service_of(self.settings.account)
+
+    def service_of(self, account: str) -> BindingService:
+        """The service of an account: all platforms for this process's own, whose credentials are
+        configured here, and `local` for every other."""
+        found = self.opened.get(account)
+        if found is None:
+            found = self.opened[account] = self.open_account(account)
+        return found
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,26 +85,39 @@ def build(
 
     `transports`: what carries the requests to a platform, by its name, in place of the network.
     """
-    key = _key(settings)
     store = SqliteStore(settings.database)
     local = LocalPlatform(store)
-    platforms: dict[str, Platform] = {local.name: local}
-    platforms |= _vendors(settings, local, transports or {}, sleep)
+    own: dict[str, Platform] = {local.name: local}
+    own |= _vendors(settings, local, transports or {}, sleep)
     guard = Guard(settings.policy, clock)
     told = settings.platforms
     pace = Pace(told.request_seconds, told.quiet_seconds) if told else None
-    engine = Engine(store, platforms, guard, clock, pace, sleep, settings.read_only)
-    results = Results("" if settings.default_database else str(settings.database))
-    lookups = Lookups(store, platforms, Cursors(key), clock)
-    times = Times(settings.plan_seconds, settings.approval_seconds)
-    planner = Planner(store, platforms, guard, clock, times, settings.read_only)
-    changes = Changes(store, planner, guard, engine, results, clock)
-    approvers = Approvers(store, settings.account, clock)
-    approvals = Approvals(
-        store, settings.account, approvers, guard, engine, results, clock, settings.read_only
-    )
-    service = BindingService(lookups, Routes(store, platforms, clock), changes, approvals)
-    return App(settings, store, service, engine, platforms, key, clock)
+    read_only, keys = settings.read_only, _keys(settings)
+    engine = Engine(store, own, guard, clock, pace, sleep, read_only)
+
+    def open_account(account: str) -> BindingService:
+        mine = account == settings.account
+        platforms = own if mine else {local.name: local}
+        applies = engine if mine else Engine(store, platforms, guard, clock, read_only=read_only)
+        results = _results(settings, account)
+        times = Times(settings.plan_seconds, settings.approval_seconds)
+        planner = Planner(store, platforms, guard, clock, times, read_only)
+        approvers = Approvers(store, account, clock)
+        return BindingService(
+            Lookups(store, platforms, Cursors(keys[0]), clock),
+            Routes(store, platforms, clock),
+            Changes(store, planner, guard, applies, results, clock),
+            Approvals(store, account, approvers, guard, applies, results, clock, read_only),
+        )
+
+    return App(settings, store, engine, own, keys, clock, open_account)
+
+
+def _results(settings: Settings, account: str) -> Results:
+    """How an account's answers tell a person to approve: on which store, at which page."""
+    database = "" if settings.default_database else str(settings.database)
+    page = "" if settings.http is None else f"{settings.http.url}/approvals"
+    return Results(database, page, "" if account == settings.account else account)
 
 
 def _vendors(
@@ -103,17 +131,40 @@ def _vendors(
     return connected(settings.platforms, inventory, {"sleep": sleep}, transports)
 
 
-def _key(settings: Settings) -> bytes:
-    """The key beside the store; where that cannot be had, one for this process only.
+def _keys(settings: Settings) -> tuple[bytes, ...]:
+    """What seals request state and cursors (the first) and opens them: what the operator gave, or
+    the key beside the store; where that cannot be had, one for this process only.
 
     A store that cannot be used must not keep the server from starting: its tools then say
     STORE_UNAVAILABLE, which a person sees, and a server that does not start they do not.
     """
+    if settings.http is not None and settings.http.state_keys:
+        return settings.http.state_keys
     try:
-        return load_key(settings.database)
+        return (load_key(settings.database),)
     except StoreUnavailable as exc:
         logging.getLogger("cordboard").warning("%s %s", exc.what, exc.remedy)
-        return secrets.token_bytes(KEY_BYTES)
+        return (secrets.token_bytes(KEY_BYTES),)
+
+
+def build_web(settings: Settings, clock: Clock = system_clock, **outside: Any) -> Any:
+    """The ASGI app of `serve --http`: MCP and everything beside it. `outside`: as `build` takes it.
+
+    `settings.http` must be there.
+    """
+    from cordboard.tokens import Tokens
+    from cordboard.web import assembled
+    from cordboard.web.site import Site, Verifiers
+
+    if settings.http is None:
+        raise TypeError("settings that were not loaded for HTTP")
+    server = build_server(settings, clock, **outside)
+    kinds: list[Any] = [Tokens(server.app.store, clock)]
+    if settings.http.oauth is not None:
+        from cordboard.web.oauth import OAuthVerifier
+
+        kinds.append(OAuthVerifier(settings.http.oauth, settings.account, clock))
+    return assembled(server, Site(server.app, settings.http, Verifiers(kinds)))
 
 
 def build_server(

@@ -172,10 +172,19 @@ class GuardError(CordboardError):
 
 
 class ApprovalRequired(GuardError):
-    """A person must approve first (REST, and a command line without a terminal)."""
+    """A person must approve first (REST, and a command line without a terminal).
+
+    `plan_id`, `url`, `command`: which plan, and where they do; "" for none.
+    """
 
     code = "APPROVAL_REQUIRED"
     default_remedy = "Run `cordboard approve` at a terminal."
+
+    def __init__(
+        self, what: str, remedy: str = "", *, plan_id: str = "", url: str = "", command: str = ""
+    ) -> None:
+        super().__init__(what, remedy)
+        self.plan_id, self.url, self.command = plan_id, url, command
 
 
 class NotAllowed(GuardError):

@@ -21,6 +21,7 @@ from cordboard import facts
 from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed
+from cordboard.identity import Identity
 from cordboard.plan import Draft, Level, Plan
 from cordboard.policy import Policy, Required, at_least, required
 from cordboard.request import Action
@@ -148,6 +149,21 @@ class Guard:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
         self.other_eyes(record, approver.name, approver.principal)
         return self._clear(record, approver.name, "person")
+
+    def by_token(self, record: PlanRecord, identity: Identity) -> Clearance:
+        """Clearance for a caller of REST, who sends one request and is asked nothing: their token
+        itself carries the right. At `plan` that to write is enough, as a second call would be; above
+        it the operator gave them the right to approve, to use without asking anybody.
+
+        Never for MCP: there a token's rights approve nothing. Raises: NotAllowed, Frozen.
+        """
+        self.same_requester(record, identity.principal)
+        level = record.plan.level
+        if level == "plan":
+            return self._clear(record, identity.principal, level)
+        identity.require("changes:approve")
+        self.other_eyes(record, identity.principal, identity.principal)
+        return self._clear(record, identity.principal, level)
 
     def other_eyes(self, record: PlanRecord, approver: str, principal: str) -> None:
         """Raises: NotAllowed where policy wants another person to approve than the one who asked.

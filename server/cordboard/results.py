@@ -75,14 +75,26 @@ def _unchanged(draft: Draft, most: int) -> list[ChangeShape]:
 
 @dataclass(frozen=True)
 class Results:
-    """Builds answers. `database` is the store's place where it is not the default, else ""."""
+    """Builds answers. `database`: the store's place where it is not the default, else "".
+
+    `page`: the approvals page, where there is one; `account`: whose plans these are, where it is
+    not the one that page shows by itself.
+    """
 
     database: str = ""
+    page: str = ""
+    account: str = ""
 
     def command(self, plan_id: str) -> str:
         """The command that approves a plan at a terminal of this machine."""
         carried = f"CORDBOARD_DATABASE={shlex.quote(self.database)} " if self.database else ""
         return f"{carried}cordboard approve {plan_id}"
+
+    def url(self, plan_id: str) -> str:
+        """Where a person approves a plan in a browser; "" without HTTP."""
+        if not self.page:
+            return ""
+        return f"{self.page}/{plan_id}" + (f"?account={self.account}" if self.account else "")
 
     def of(
         self,
@@ -104,7 +116,7 @@ class Results:
         return ChangeResult(
             status=told,
             message=" ".join(
-                s for s in (note, message(record, told, now, self.command(record.plan_id))) if s
+                s for s in (note, message(record, told, now, self._how(record.plan_id))) if s
             ),
             plan_id=plan.plan_id,
             action=plan.action,
@@ -119,6 +131,11 @@ class Results:
             ),
             approve=self._approve(record, told),
         )
+
+    def _how(self, plan_id: str) -> str:
+        """What the user is told to do to approve: the page, or the command where there is none."""
+        url = self.url(plan_id)
+        return f"open {url}" if url else f"run `{self.command(plan_id)}` at a terminal"
 
     def no_change(self, action: str, draft: Draft) -> ChangeResult:
         """Everything is as asked already; no plan was needed."""
@@ -157,6 +174,10 @@ class Results:
         expires = record.plan.expires_at
         if status in ("confirmation_required", "approved"):
             return ApproveShape(how="apply_plan", expires_at=expires)
+        url = self.url(record.plan_id)
         return ApproveShape(
-            how="terminal", command=self.command(record.plan_id), expires_at=expires
+            how="page" if url else "terminal",
+            url=url,
+            command=self.command(record.plan_id),
+            expires_at=expires,
         )

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from cordboard.guard import Question
+from cordboard.identity import Scope
 from cordboard.service import BindingService, Caller
 
 
@@ -59,6 +60,13 @@ class Tool(Generic[InputT]):
     output: type[BaseModel]
     hints: Hints
     run: Callable[[Desk, InputT], Awaitable[BaseModel | Question]]
+    scopes: tuple[Scope, ...] = ()
+    """A caller needs one of these; empty: what its hints say, to read or to write."""
+
+    @property
+    def needs(self) -> tuple[Scope, ...]:
+        own: Scope = "numbers:read" if self.hints.read_only else "numbers:write"
+        return self.scopes or (own,)
 
     @property
     def description(self) -> str:

@@ -15,8 +15,8 @@ _SENT = ("conflict", "it was not done")
 _UNDER_WAY = "get_plan with plan_id {plan_id} tells how it went; do not ask for it again."
 
 
-def message(record: PlanRecord, status: Status, now: str, command: str) -> str:
-    """What happened, or will, and the next step. `command` approves the plan at a terminal."""
+def message(record: PlanRecord, status: Status, now: str, how: str) -> str:
+    """What happened, or will, and the next step. `how`: what a person does to approve the plan."""
     plan = record.plan
     what = facts.headline(plan)
     more = _more(plan.draft)
@@ -29,7 +29,7 @@ def message(record: PlanRecord, status: Status, now: str, command: str) -> str:
     if status == "awaiting_approval":
         return (
             f"Nothing has changed yet. The plan is to {what}.{more} A person must approve it "
-            f"({plan.why}). {_form(plan)}Tell the user to run `{command}` at a terminal before "
+            f"({plan.why}). {_form(plan)}Tell the user to {how} before "
             f"{until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
         )
     if status == "approved":

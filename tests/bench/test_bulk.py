@@ -17,6 +17,7 @@ from tests.world import many, names
 from cordboard.answers import ChangeResult
 from cordboard.app import build
 from cordboard.config import load
+from cordboard.identity import operator
 from cordboard.request import Asked
 from cordboard.service import BindingService, Caller
 
@@ -36,7 +37,7 @@ def _only_own_garbage() -> Iterator[None]:
 
 async def plan_and_apply(service: BindingService, agent: str, numbers: list[str]) -> None:
     """Both calls, past the tools and their limit of 100 numbers."""
-    caller = Caller(ACCOUNT, "bench")
+    caller = Caller(operator(ACCOUNT, "bench"))
     asked = Asked("attach", agent, numbers=tuple(numbers))
     planned = await service.changes.change(caller, asked, "")
     assert isinstance(planned, ChangeResult) and planned.status == "confirmation_required"

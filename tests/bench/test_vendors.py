@@ -33,6 +33,7 @@ from cordboard.clock import later, stamp
 from cordboard.config import load
 from cordboard.engine.book import Book
 from cordboard.engine.pace import Pace, Timer
+from cordboard.identity import operator
 from cordboard.platforms import Call, NumberFilter, RemotePlatform
 from cordboard.request import Asked
 from cordboard.service import Caller
@@ -96,13 +97,13 @@ def synthflow_environ(fake: FakeSynthflow) -> dict[str, str]:
 
 async def planned(app: App, asked: Asked) -> str:
     """The id of a plan for it, at level `plan`."""
-    result = await app.service.changes.change(Caller(ACCOUNT, "bench"), asked, "")
+    result = await app.service.changes.change(Caller(operator(ACCOUNT, "bench")), asked, "")
     assert isinstance(result, ChangeResult) and result.status == "confirmation_required", result
     return result.plan_id
 
 
 async def applied(app: App, plan_id: str) -> None:
-    done = await app.service.changes.apply(Caller(ACCOUNT, "bench"), plan_id)
+    done = await app.service.changes.apply(Caller(operator(ACCOUNT, "bench")), plan_id)
     assert isinstance(done, ChangeResult) and done.status == "applied", done
 
 

@@ -28,6 +28,7 @@ from cordboard.app import App, build
 from cordboard.config import load
 from cordboard.errors import CordboardError
 from cordboard.guard import Question
+from cordboard.identity import operator
 from cordboard.request import Asked
 from cordboard.service import Caller
 
@@ -80,7 +81,7 @@ async def _change(app: App, asked: Asked) -> Told:
 
 
 def _caller(app: App) -> Caller:
-    return Caller(app.settings.account, app.settings.principal)
+    return Caller(operator(app.settings.account, app.settings.principal))
 
 
 def _told(result: ChangeResult | Question) -> Told:

@@ -341,8 +341,8 @@ async def scene(request: Request, policy: str = "relaxed") -> AsyncIterator[Scen
     for file in _template().iterdir():
         shutil.copy(file, home)
     config = {**at.environ, **request.config}
-    server = serve(home, clock, policy, config, at.outside)
-    world = World(home, clock, server, outside=at.outside)
+    server = serve(home, clock, policy, config, **at.outside)
+    world = World(home, clock, server, outside=**at.outside)
     try:
         yield Scene(world, at, request, wire)
     finally:

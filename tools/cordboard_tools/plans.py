@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from cordboard.answers import ChangeList, ChangeResult
 from cordboard.guard import Question
+from cordboard.identity import Scope
 from cordboard.tool import READS, Desk, Hints, Input, Tool
 from cordboard_tools.fields import AgentFilter, Cursor, Limit, NumberFilter, PlanId, Reason, said
 
@@ -84,11 +85,22 @@ _UNDOES = Hints(read_only=False, destructive=True, idempotent=False)
 _DROPS = Hints(read_only=False, destructive=False, idempotent=True)
 _FREEZES = Hints(read_only=False, destructive=False, idempotent=False)
 
+_OWN_PLANS: tuple[Scope, ...] = ("numbers:read", "numbers:write")
+_MAY_STOP: tuple[Scope, ...] = ("changes:approve", "admin")
+
 TOOLS = (
     Tool("apply_plan", "Apply a plan", ApplyPlan, ChangeResult, _APPLIES, _apply),
-    Tool("get_plan", "Show a plan", GetPlan, ChangeResult, READS, _get),
+    Tool("get_plan", "Show a plan", GetPlan, ChangeResult, READS, _get, _OWN_PLANS),
     Tool("discard_plan", "Discard a plan", DiscardPlan, ChangeResult, _DROPS, _discard),
     Tool("undo_plan", "Undo an applied plan", UndoPlan, ChangeResult, _UNDOES, _undo),
     Tool("list_changes", "History of changes", ListChanges, ChangeList, READS, _list_changes),
-    Tool("freeze_changes", "Freeze all changes", FreezeChanges, ChangeResult, _FREEZES, _freeze),
+    Tool(
+        "freeze_changes",
+        "Freeze all changes",
+        FreezeChanges,
+        ChangeResult,
+        _FREEZES,
+        _freeze,
+        _MAY_STOP,
+    ),
 )

@@ -17,6 +17,7 @@ from cordboard.clock import stamp
 from cordboard.display import quoted, shown
 from cordboard.engine.settling import Said
 from cordboard.errors import InvalidArguments, NotAllowed, PlanNotFound, PlatformError
+from cordboard.identity import operator
 from cordboard.plan import Change
 from cordboard.results import status_of
 from cordboard.service import Caller
@@ -226,7 +227,7 @@ async def result_of(app: App, plan_id: str) -> ChangeResult:
 
 def caller(app: App) -> Caller:
     """Whoever runs this command: the operating-system user, who has no client to be asked by."""
-    return Caller(app.settings.account, app.settings.principal)
+    return Caller(operator(app.settings.account, app.settings.principal))
 
 
 def print_changes(record: PlanRecord, result: ChangeResult) -> None:

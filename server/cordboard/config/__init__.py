@@ -17,6 +17,7 @@ from cordboard.errors import ConfigError
 from cordboard.policy import PRESETS, Policy
 
 if TYPE_CHECKING:
+    from cordboard.config.http import HttpSettings
     from cordboard.config.platforms import PlatformSettings
 
 _TIMES = ("ask_seconds", "plan_seconds", "approval_seconds")
@@ -29,7 +30,8 @@ class Settings:
     """Everything an operator can set. `default_database`: the store lies where it does by default.
 
     `ask_seconds`: how long a question waits in a client of protocol 2025-11-25.
-    `platforms`: None where no vendor is spoken of. `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
+    `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
+    `platforms`: None where no vendor is spoken of. `http`: None where nothing is served by HTTP.
     """
 
     database: Path
@@ -43,10 +45,14 @@ class Settings:
     plan_seconds: float = 1800.0
     approval_seconds: float = 86400.0
     platforms: PlatformSettings | None = None
+    http: HttpSettings | None = None
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process.
+def load(
+    environ: Mapping[str, str] | None = None, *, serving: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of this process. `serving`: what the options of `serve --http` say; None for
+    every other command, and `http` is None then.
 
     Raises: ConfigError naming the variable or file, the field, and what is allowed.
     """
@@ -55,14 +61,16 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     default = _default_database()
     named = environ.get("CORDBOARD_DATABASE", "") or file.get("database", "")
     database = _database(named) if named else default
+    preset = "standard" if serving is None else "strict"
     return Settings(
         database=database,
         default_database=database == default,
-        policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.get("policy", "") or "standard"),
+        policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.get("policy", "") or preset),
         principal=_user(),
         read_only=_flag(environ, "CORDBOARD_READ_ONLY", default=file.get("read_only", False)),
         ignore_arguments=tuple(file.get("ignore_arguments", ())),
         platforms=_platforms(environ, file),
+        http=None if serving is None else _http(environ, file, serving),
         **{name: value for name, value in file.items() if name in _TIMES},
     )
 
@@ -76,6 +84,14 @@ def _platforms(environ: Mapping[str, str], file: Mapping[str, Any]) -> PlatformS
     from cordboard.config.platforms import gather
 
     return gather(environ, file)
+
+
+def _http(
+    environ: Mapping[str, str], file: Mapping[str, Any], flags: Mapping[str, Any]
+) -> HttpSettings:
+    from cordboard.config.http import gather
+
+    return gather(environ, file, flags)
 
 
 def _given(named: str) -> dict[str, Any]:

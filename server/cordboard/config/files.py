@@ -60,6 +60,29 @@ class _Unleashx(_Table):
     numbers: list[_DeclaredNumber] = Field(default_factory=list[_DeclaredNumber])
 
 
+class _Http(_Table):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""
+    workers: int = Field(default=1, ge=1, le=64)
+    tls_cert: str = ""
+    tls_key: str = ""
+    allowed_hosts: list[str] = Field(default_factory=list[str])
+    allowed_origins: list[str] = Field(default_factory=list[str])
+    body_bytes: int = Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    grace_seconds: float = Field(default=30.0, gt=0, le=600)
+
+
+class _OAuth(_Table):
+    issuer: str
+    audience: str
+    jwks_url: str = ""
+    introspection_url: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    account_claim: str = ""
+
+
 class ConfigFile(BaseModel):
     """The TOML file of CORDBOARD_CONFIG. Seconds are decimal numbers above 0."""
 
@@ -77,6 +100,8 @@ class ConfigFile(BaseModel):
     bland: _Bland | None = None
     synthflow: _Synthflow | None = None
     unleashx: _Unleashx | None = None
+    http: _Http | None = None
+    oauth: _OAuth | None = None
 
 
 def _as_list(value: Any) -> Any:

@@ -33,7 +33,9 @@ from cordboard import progress
 from cordboard.app import App
 from cordboard.errors import CordboardError, InvalidArguments, ReadOnly
 from cordboard.guard import Question
+from cordboard.identity import Identity, operator
 from cordboard.mcp_server import asking, reading, telling
+from cordboard.mcp_server.http import carried
 from cordboard.mcp_server.schema import input_schema, output_schema
 from cordboard.mcp_server.stdio import NotedLines
 from cordboard.mcp_server.strict import read_arguments
@@ -54,7 +56,7 @@ class CordboardServer(MCPServer[Any]):
 
     def __init__(self, app: App, tools: Sequence[AnyTool], prompts: Sequence[Prompt]) -> None:
         security = RequestStateSecurity(
-            keys=[app.key],
+            keys=app.keys,
             # Longer than any plan stands: an answer always meets its plan, and the plan decides.
             ttl=2 * max(app.settings.plan_seconds, app.settings.approval_seconds),
             bind_principal=self._state_principal,
@@ -76,7 +78,7 @@ class CordboardServer(MCPServer[Any]):
         self._listed = [t for t in tools if t.hints.read_only or not read_only]
         self._wire = [_wire(tool) for tool in self._listed]
         self._prompts = {prompt.name: prompt for prompt in prompts}
-        reading.register(self, app, prompts)
+        reading.register(self, prompts)
 
     async def list_tools(self) -> list[WireTool]:
         """The tools of this process, always in the same order."""
@@ -87,10 +89,11 @@ class CordboardServer(MCPServer[Any]):
     ) -> CallToolResult | InputRequiredResult:
         """Run one tool; every refusal is an `isError` result that says what to do next."""
         try:
-            tool = self._named(name)
+            tool, caller = self._named(name), self.caller(context)
+            caller.identity.require(*tool.needs)
             given = read_arguments(tool.input, name, arguments, self.app.settings.ignore_arguments)
             with progress.heard_by(telling.listener(context)):
-                answer = await tool.run(Desk(self.app.service, self.caller(context)), given)
+                answer = await tool.run(Desk(self.app.service_of(caller.account), caller), given)
         except CordboardError as exc:
             return _failed(self.commands(str(exc)), exc.code)
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
@@ -125,13 +128,21 @@ class CordboardServer(MCPServer[Any]):
             noted = cast(Any, NotedLines(messages))
             await server.run(noted, answers, server.create_initialization_options())
 
-    def caller(self, context: Context[Any, Any] | None) -> Caller:
-        """Who calls: on stdio the operating-system user, in the one account of this process."""
+    def identity(self, request: object) -> Identity:
+        """Who sent a request: over HTTP whom its token stands for; on stdio, where there is none,
+        the operating-system user, in the one account of this process."""
         settings = self.app.settings
+        if request is None:
+            return operator(settings.account, settings.principal)
+        return carried(request)
+
+    def caller(self, context: Context[Any, Any] | None) -> Caller:
+        """Who makes a call, and how a person can be asked through their client."""
         if context is None:
-            return Caller(settings.account, settings.principal)
-        asker = asking.ClientAsker(context, settings.ask_seconds, self.commands)
-        return Caller(settings.account, settings.principal, asker, asking.came_with(context))
+            return Caller(self.identity(None))
+        asker = asking.ClientAsker(context, self.app.settings.ask_seconds, self.commands)
+        who = self.identity(context.request_context.request)
+        return Caller(who, asker, asking.came_with(context))
 
     def _named(self, name: str) -> AnyTool:
         tool = self._all.get(name)
@@ -144,8 +155,8 @@ class CordboardServer(MCPServer[Any]):
         return tool
 
     def _state_principal(self, context: ServerRequestContext[Any, Any]) -> str | None:
-        del context
-        return f"{self.app.settings.account}/{self.app.settings.principal}"
+        who = self.identity(context.request)
+        return f"{who.account}/{who.principal}"
 
 
 @asynccontextmanager

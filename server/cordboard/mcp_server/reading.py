@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt as WirePrompt
 from mcp.shared.exceptions import MCPError
@@ -14,12 +15,11 @@ from mcp_types import INVALID_PARAMS
 
 from cordboard.errors import CordboardError, RequestError
 from cordboard.platforms import NumberFilter
-from cordboard.service import Caller
+from cordboard.service import BindingService, Lookups
 from cordboard.service.shapes import agent_shape
 from cordboard.tool import Prompt
 
 if TYPE_CHECKING:
-    from cordboard.app import App
     from cordboard.mcp_server import CordboardServer
 
 _MOST_NUMBERS = 500
@@ -28,28 +28,34 @@ _MOST_NUMBERS = 500
 T = TypeVar("T")
 
 
-def register(server: CordboardServer, app: App, prompts: Sequence[Prompt]) -> None:
+AnyContext = Context[Any, Any]
+
+
+def register(server: CordboardServer, prompts: Sequence[Prompt]) -> None:
     """Put the three resource templates and the prompts on a server."""
-    account = app.settings.account
 
     @server.resource("cordboard://numbers/{number}", title="A number and what answers it",
                      mime_type="application/json")  # fmt: skip
-    async def number(number: str) -> str:
+    async def number(number: str, context: AnyContext) -> str:
         """One number of the account: owner, label, purpose, what answers it now and why."""
-        return _text(await _found(server, app.service.routes.get_number_route(account, number)))
+        account, service = _desk(server, context)
+        return _text(await _found(server, service.routes.get_number_route(account, number)))
 
     @server.resource("cordboard://agents/{agent}", title="An agent with its numbers",
                      mime_type="application/json")  # fmt: skip
-    async def agent(agent: str) -> str:
+    async def agent(agent: str, context: AnyContext) -> str:
         """One agent with the numbers bound to it and each number's own pathway."""
-        return json.dumps(await _found(server, _agent(app, agent)), ensure_ascii=False)
+        account, service = _desk(server, context)
+        found = await _found(server, _agent(service.lookups, account, agent))
+        return json.dumps(found, ensure_ascii=False)
 
     @server.resource("cordboard://plans/{plan_id}", title="A plan with all its changes",
                      mime_type="application/json")  # fmt: skip
-    async def plan(plan_id: str) -> str:
+    async def plan(plan_id: str, context: AnyContext) -> str:
         """One plan with every change, also beyond the 25 that tool results show."""
-        caller = Caller(account, app.settings.principal)
-        return _text(await _found(server, app.service.changes.get(caller, plan_id, every=True)))
+        caller = server.caller(context)
+        changes = _desk(server, context)[1].changes
+        return _text(await _found(server, changes.get(caller, plan_id, every=True)))
 
     for prompt in prompts:
         server.add_prompt(
@@ -76,8 +82,17 @@ def check_prompt(prompts: Mapping[str, Prompt], name: str, given: Mapping[str, A
         raise MCPError(INVALID_PARAMS, f"{name}: {'; '.join(wrong)}. Arguments: {allowed}.")
 
 
-async def _agent(app: App, agent: str) -> dict[str, Any]:
-    account, lookups = app.settings.account, app.service.lookups
+def _desk(server: CordboardServer, context: AnyContext) -> tuple[str, BindingService]:
+    """Whose account is read, and the service of it. Raises: ResourceError without the right."""
+    who = server.caller(context).identity
+    try:
+        who.require("numbers:read")
+    except CordboardError as exc:
+        raise ResourceError(f"{exc.code}: {exc.what} {exc.remedy}") from None
+    return who.account, server.app.service_of(who.account)
+
+
+async def _agent(lookups: Lookups, account: str, agent: str) -> dict[str, Any]:
     entry = await lookups.agent(account, agent)
     page = await lookups.list_numbers(account, NumberFilter(agent=agent), limit=_MOST_NUMBERS)
     shown = agent_shape(entry).model_dump()

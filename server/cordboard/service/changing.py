@@ -8,8 +8,9 @@ from cordboard import binding_rules, journal, restoring
 from cordboard.answers import ChangeResult, Status
 from cordboard.clock import Clock, stamp
 from cordboard.engine import Engine
-from cordboard.errors import PlanNotFound
+from cordboard.errors import ApprovalRequired, NotAllowed, PlanNotFound
 from cordboard.guard import Answer, Clearance, Guard, Question, Verdict
+from cordboard.identity import Identity
 from cordboard.journal import Event
 from cordboard.request import Asked, Restore
 from cordboard.results import Results
@@ -49,6 +50,36 @@ class Changes:
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
         return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
+
+    async def outright(self, identity: Identity, asked: Asked, reason: str) -> ChangeResult:
+        """Plan a change and apply it in one go, for callers of REST, who are asked nothing.
+
+        Raises: ApprovalRequired with the plan, where the token may not approve what it asks for;
+        and as `change` does.
+        """
+        result = await self.change(Caller(identity), asked, reason)
+        if isinstance(result, Question):
+            raise TypeError("a caller who cannot be asked was asked")
+        if not result.plan_id or result.status not in (
+            "confirmation_required",
+            "awaiting_approval",
+        ):
+            return result
+        record = await self.find(identity.account, result.plan_id)
+        try:
+            clearance = self._guard.by_token(record, identity)
+        except NotAllowed as exc:
+            how = result.approve
+            told = f"Nothing was changed yet: plan {result.plan_id} waits for a person. {exc.what}"
+            remedy = (
+                f"A person opens {how.url}, or runs `{how.command}`."
+                if how.url
+                else f"A person runs `{how.command}`."
+            )
+            raise ApprovalRequired(
+                told, remedy, plan_id=result.plan_id, url=how.url, command=how.command
+            ) from None
+        return self._result(await self._engine.apply(clearance))
 
     async def undo(self, caller: Caller, plan_id: str, reason: str) -> ChangeResult | Question:
         """Plan the reverse of what a plan did, whole or not at all."""

@@ -12,6 +12,7 @@ from cordboard.display import shown
 from cordboard.engine import spent
 from cordboard.errors import AgentNotFound, Frozen, InvalidArguments, NotSupported, ReadOnly
 from cordboard.guard import Answer, Asker, Guard, NobodyToAsk
+from cordboard.identity import Identity
 from cordboard.plan import Draft, Plan
 from cordboard.platforms import Platform, TransactionalPlatform
 from cordboard.request import Asked, Look, Observed
@@ -21,15 +22,22 @@ from cordboard.stores.plans import PlanRecord
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, for which account, and how a person can be asked through their client.
+    """Who asks, and how a person can be asked through their client.
 
     `answer`: a verdict that came with this call, to a question this server asked before.
     """
 
-    account: str
-    principal: str
+    identity: Identity
     asker: Asker = field(default_factory=NobodyToAsk)
     answer: Answer | None = None
+
+    @property
+    def account(self) -> str:
+        return self.identity.account
+
+    @property
+    def principal(self) -> str:
+        return self.identity.principal
 
 
 @dataclass(frozen=True)
