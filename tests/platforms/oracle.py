@@ -342,7 +342,7 @@ async def scene(request: Request, policy: str = "relaxed") -> AsyncIterator[Scen
         shutil.copy(file, home)
     config = {**at.environ, **request.config}
     server = serve(home, clock, policy, config, **at.outside)
-    world = World(home, clock, server, outside=**at.outside)
+    world = World(home, clock, server, outside=at.outside)
     try:
         yield Scene(world, at, request, wire)
     finally:
