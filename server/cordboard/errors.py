@@ -188,7 +188,12 @@ class ApprovalRequired(GuardError):
 
 
 class NotAllowed(GuardError):
-    """Policy, or a missing right, forbids it."""
+    """Policy, or a missing right, forbids it. `retry_after`: in so many seconds it may be tried
+    again, for its reason is a wait; 0 where waiting does not help."""
+
+    def __init__(self, what: str, remedy: str = "", *, retry_after: int = 0) -> None:
+        super().__init__(what, remedy)
+        self.retry_after = retry_after
 
 
 class Frozen(GuardError):

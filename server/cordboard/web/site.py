@@ -12,12 +12,17 @@ from starlette.responses import JSONResponse, Response
 from cordboard.app import App
 from cordboard.config.http import HttpSettings
 from cordboard.errors import (
-    ApprovalRequired,
+    AgentNotFound,
     CordboardError,
-    Frozen,
+    DuplicateNumber,
     GuardError,
+    InvalidNumberFormat,
     LimitExceeded,
+    NotAllowed,
+    NumberNotFound,
     NumberRefused,
+    PathwayNotFound,
+    PlanNotFound,
     PlatformError,
     RequestError,
     StoreUnavailable,
@@ -100,27 +105,28 @@ class Site:
         )
 
 
+# The first that fits an error decides.
+_STATUS: tuple[tuple[type[CordboardError], int], ...] = (
+    (LimitExceeded, 413),
+    (GuardError, 403),
+    (InvalidNumberFormat, 400),
+    (DuplicateNumber, 400),
+    (NumberNotFound, 404),
+    (NumberRefused, 409),
+    (AgentNotFound, 404),
+    (PathwayNotFound, 404),
+    (PlanNotFound, 404),
+    (RequestError, 400),
+    (PlatformError, 502),
+    (StoreUnavailable, 503),
+)
+
+
 def status_of(exc: CordboardError) -> int:
     """The HTTP status that says what kind of refusal this is."""
-    match exc:
-        case ApprovalRequired() | Frozen():
-            return 403
-        case LimitExceeded():
-            return 413
-        case GuardError():
-            return 403
-        case NumberRefused():
-            return 400 if exc.code in ("INVALID_NUMBER_FORMAT", "DUPLICATE_NUMBER") else (
-                404 if exc.code == "NUMBER_NOT_FOUND" else 409
-            )  # fmt: skip
-        case RequestError():
-            return 404 if exc.code.endswith("_NOT_FOUND") else 400
-        case PlatformError():
-            return 502
-        case StoreUnavailable():
-            return 503
-        case _:
-            return 500
+    if isinstance(exc, NotAllowed) and exc.retry_after:
+        return 429
+    return next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
 
 
 def refusal(request: Request, exc: Exception) -> Response:
@@ -129,7 +135,9 @@ def refusal(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, CordboardError):
         raise exc
     said = {"code": exc.code, "what": exc.what, "remedy": exc.remedy}
-    return JSONResponse({"error": said}, status_of(exc))
+    wait = exc.retry_after if isinstance(exc, NotAllowed) else 0
+    headers = {"Retry-After": str(wait)} if wait else {}
+    return JSONResponse({"error": said}, status_of(exc), headers)
 
 
 def unauthenticated(site: Site) -> Any:
