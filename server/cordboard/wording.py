@@ -10,13 +10,12 @@ from cordboard.plan import Draft, Plan
 from cordboard.stores.plans import PlanRecord
 
 _TOLD = 3
-_SENT = ("conflict", "it was not done")
-"""How the details of steps begin that were sent, and may have been in effect for a while."""
 _UNDER_WAY = "get_plan with plan_id {plan_id} tells how it went; do not ask for it again."
 
 
-def message(record: PlanRecord, status: Status, now: str, how: str) -> str:
-    """What happened, or will, and the next step. `how`: what a person does to approve the plan."""
+def message(record: PlanRecord, status: Status, now: str, how: str, in_chat: bool = False) -> str:
+    """What happened, or will, and the next step. `how`: what a person does to approve the plan;
+    `in_chat`: besides that they have our App's buttons before them."""
     plan = record.plan
     what = facts.headline(plan)
     more = _more(plan.draft)
@@ -29,8 +28,7 @@ def message(record: PlanRecord, status: Status, now: str, how: str) -> str:
     if status == "awaiting_approval":
         return (
             f"Nothing has changed yet. The plan is to {what}.{more} A person must approve it "
-            f"({plan.why}). {_form(plan)}Tell the user to {how} before "
-            f"{until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
+            f"({plan.why}). {_through_client(plan, in_chat)} {how} before {until}; it applies the plan at once. Do not poll; get_plan tells what became of it."
         )
     if status == "approved":
         return (
@@ -51,10 +49,15 @@ def message(record: PlanRecord, status: Status, now: str, how: str) -> str:
     return f"{said}: plan {plan.plan_id} to {what} {_why_rejected(record, now)}"
 
 
-def _form(plan: Plan) -> str:
+def _through_client(plan: Plan, in_chat: bool) -> str:
     if plan.level != "client":
-        return ""
-    return "apply_plan asks them in a client that can show forms. "
+        return "Tell the user to"
+    if in_chat:
+        return (
+            "The user sees the plan in the chat, with an Apply and a Discard button: it is theirs to "
+            "press. Where they see none, tell them to"
+        )
+    return "apply_plan asks them in a client that can show forms. Tell the user to"
 
 
 def _passed(record: PlanRecord) -> str:
@@ -65,10 +68,9 @@ def _passed(record: PlanRecord) -> str:
 
 
 def _done(record: PlanRecord) -> str:
-    said = (s.detail for s in record.steps if s.detail.startswith("not read back, found so"))
-    if found := next(said, ""):
+    if found := next((step.detail for step in record.steps if step.ended == "word"), ""):
         return f"Done, {found}"
-    if any(step.detail.startswith("not read back") for step in record.steps):
+    if any(step.ended == "echo" for step in record.steps):
         return "Done, by the platform's own word; it cannot be read back there"
     return "Done and read back"
 
@@ -115,13 +117,13 @@ def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
 
 def _touched(record: PlanRecord) -> bool:
     """Whether anything of a plan that failed was in effect for a while, or may have been."""
-    return any(s.back or s.bare_from or s.detail.startswith(_SENT) for s in record.steps)
+    return any(s.back or s.bare_from or s.ended in ("conflict", "undone") for s in record.steps)
 
 
 def _to_finish(record: PlanRecord) -> str:
     """The follow-up: what was not begun can be asked for again; what is halfway says itself how."""
     rest = [s for s in record.steps if s.state == "not_applied" and not s.done]
-    if any(not step.detail.startswith("conflict") for step in rest):
+    if any(step.ended != "conflict" for step in rest):
         return "To finish it ask for the same again (what is done stays as it is). "
     return ""
 

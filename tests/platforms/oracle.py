@@ -367,7 +367,7 @@ def _template() -> Path:
     async def make() -> None:
         world = World(home, Clock(), serve(home, Clock(), "relaxed", {}))
         who = {"name": _APPROVER, "principal": "ada-the-user", "by": "ada-the-user"}
-        await world.put("approver_add", **who, passphrase=hashed, at=AT)
+        await world.put("approver_add", **who, passphrase=hashed, at=AT, subjects="[]")
         await world.close()
 
     in_a_loop_of_its_own(make)

@@ -16,9 +16,9 @@ import anyio
 from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, stamp
 from cordboard.engine.pace import Pace, Sleep
-from cordboard.engine.permission import Permission, approved, keep_approval, spent
+from cordboard.engine.permission import Permission, approved, frozen, keep_approval, spent
 from cordboard.engine.transactional import InOneTransaction
-from cordboard.errors import NotSupported
+from cordboard.errors import NotAllowed, NotSupported
 from cordboard.guard import Clearance, Guard
 from cordboard.platforms import Platform, RemotePlatform, TransactionalPlatform
 from cordboard.stores import Store, Transaction, plans
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cordboard.engine.background import Background
     from cordboard.engine.settling import Said
 
-__all__ = ["Engine", "Pace", "spent"]
+__all__ = ["Engine", "Pace", "frozen", "spent"]
 
 
 class Engine:
@@ -62,8 +62,9 @@ class Engine:
                 store, remote, self._permission, clock, pace or Pace(), sleep, self.apply_approved
             )
 
-    async def apply(self, clearance: Clearance) -> PlanRecord:
-        """Apply exactly the cleared plan; the record tells what became of it.
+    async def apply(self, clearance: Clearance, *, stay: bool = True) -> PlanRecord:
+        """Apply exactly the cleared plan; the record tells what became of it. Without `stay` it is
+        begun, and goes on after this call.
 
         A plan that moved meanwhile is closed as `stale`; one of a platform that this process has
         no credentials for is `approved`, for a process that has. Raises: Frozen, NotAllowed,
@@ -72,7 +73,9 @@ class Engine:
         if clearance.platform in self._at_once:
             return await self._at_once[clearance.platform].apply(clearance)
         if self._background and clearance.platform in self._background.ways:
-            return await self._background.ways[clearance.platform].apply(clearance)
+            return await self._background.ways[clearance.platform].apply(clearance, stay=stay)
+        if clearance.token:  # it may be revoked before anybody could use what was kept of it
+            raise NotAllowed(f"This process has no key for {clearance.platform}.")
         return await self._store.write(lambda tx: self._approve(tx, clearance))
 
     async def recheck(self, record: PlanRecord) -> PlanRecord:
@@ -86,6 +89,12 @@ class Engine:
         if self._background and record.plan.platform in self._background.ways:
             return await self._background.ways[record.plan.platform].recheck(record)
         return record
+
+    async def moved(self, record: PlanRecord) -> list[str]:
+        """What moved under an open plan, in sentences, as far as our own store tells; nothing is
+        written, and nobody outside is asked."""
+        way = self._at_once.get(record.plan.platform)
+        return [] if way is None else await way.moved(record)
 
     async def caught_up(self, record: PlanRecord) -> PlanRecord:
         """The record, gone on with or settled first where that is due."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cordboard.clock import Clock, later
 from cordboard.engine.book import Book
+from cordboard.engine.holders import who_holds
 from cordboard.engine.pace import Pace, Sleep
 from cordboard.engine.steps import Held, Path
 from cordboard.engine.verdicts import (
@@ -19,9 +20,7 @@ from cordboard.engine.verdicts import (
     released,
 )
 from cordboard.errors import PlatformError
-from cordboard.plan import Change
 from cordboard.platforms import Accepted, Call, RemotePlatform
-from cordboard.request import Look, Observed
 from cordboard.stores.operations import Step
 
 _AGAIN_SECONDS = 10.0
@@ -138,7 +137,7 @@ class Decider:
         The whole account is looked at, not source and target alone: somebody else may have it now.
         """
         try:
-            found = await self._holders(ways)
+            found = await who_holds(self._platform, self._account, ways)
         except PlatformError:
             await self._try_later(steps)
             return
@@ -149,24 +148,6 @@ class Decider:
         ]
         await self.record(verdicts)
 
-    async def _holders(self, ways: Sequence[Path]) -> list[Held | None]:
-        """Who holds the numbers: as their own agents tell, and as the whole account does besides.
-
-        An agent that cannot be read leaves its number untold; one the scan does not show is not
-        taken for free.
-        """
-        changes = [way.change for way in ways]
-        told = await self._platform.read(self._account, changes, others=True)
-        if not any(held is not None for held in told):
-            return told
-        agents = {side.agent for c in changes for side in (c.before, c.after)} - {""}
-        look = Look(agents=frozenset(agents), numbers=tuple(c.number for c in changes))
-        seen = await self._platform.observe(self._account, look)
-        return [
-            None if held is None else {**_others(change, seen), **held}
-            for change, held in zip(changes, told, strict=True)
-        ]
-
     async def _try_later(self, steps: Sequence[Step]) -> None:
         """The platform cannot be read: the numbers stay held for a while longer, not for ever."""
         if self._given_up():
@@ -175,11 +156,3 @@ class Decider:
         pause = min(_AGAIN_SECONDS, self._pace.quiet_of(self._platform.abilities))
         again = later(self._clock(), pause)
         await self._book.settled("lost", *(replace(step, settle_at=again) for step in steps))
-
-
-def _others(change: Change, seen: Observed) -> Held:
-    """Whoever else holds it; source and target have told for themselves."""
-    owned = seen.numbers.get(change.number)
-    bound = owned.bound(change.direction) if owned else ()
-    own = (change.before.agent, change.after.agent)
-    return {b.agent: b.pathway for b in bound if b.agent not in own}

@@ -6,7 +6,9 @@ approval itself, which is used once.
 
 from __future__ import annotations
 
+from cordboard import approvers
 from cordboard.clock import Clock, later
+from cordboard.display import quoted, shown
 from cordboard.errors import Frozen, NotAllowed
 from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
@@ -28,12 +30,11 @@ class Permission:
             raise NotAllowed(f"The text of plan {record.plan_id} is not the one that was cleared.")
         if not at_least(clearance.level, record.plan.level):
             raise NotAllowed(f"Plan {record.plan_id} needs {record.plan.level}.")
-        if clearance.level == "person":
-            key = {"account": clearance.account, "name": clearance.approver}
-            approver = tx.one("approver_get", **key)
-            if approver is None:
+        if clearance.level == "person" and not clearance.token:
+            people = approvers.people_of(tx, clearance.account, clearance.approver)
+            if not people:
                 raise NotAllowed(f"{clearance.approver} is no longer enrolled as an approver.")
-            self._guard.other_eyes(record, clearance.approver, approver["principal"])
+            self._guard.other_eyes(record, clearance.approver, people)
         self.policy_allows(tx, record)
 
     def policy_allows(self, tx: Transaction, record: PlanRecord) -> None:
@@ -60,7 +61,9 @@ def frozen(tx: Transaction, account: str) -> None:
     """Raises: Frozen while the account's changes are."""
     state = tx.one("account_get", account=account)
     if state is not None and state["frozen_at"]:
-        raise Frozen(f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}.")
+        why = f" ({quoted(state['frozen_reason'])})" if state["frozen_reason"] else ""
+        since = f"{state['frozen_at']} by {shown(state['frozen_by'])}"
+        raise Frozen(f"Changes are frozen since {since}{why}.")
 
 
 def spent(tx: Transaction, account: str, principal: str, since: str) -> int:
@@ -84,17 +87,14 @@ def count_spent(tx: Transaction, record: PlanRecord, now: str) -> None:
 
 def approved(record: PlanRecord, clearance: Clearance) -> Event:
     """The journal's word that this plan was approved, by whom and at which level."""
-    return Event(
-        "approved",
-        clearance.approver,
-        record.plan_id,
-        record.hash,
-        {
-            "level": clearance.level,
-            "approval_id": clearance.approval_id,
-            "requester": record.plan.principal,
-        },
-    )
+    data: dict[str, object] = {
+        "level": clearance.level,
+        "approval_id": clearance.approval_id,
+        "requester": record.plan.principal,
+    }
+    if clearance.token:
+        data["token"] = clearance.token
+    return Event("approved", clearance.approver, record.plan_id, record.hash, data)
 
 
 def keep_approval(tx: Transaction, clearance: Clearance) -> None:

@@ -59,17 +59,18 @@ class StepByStep:
         self._workers, self._clock, self._pace, self._sleep = workers, clock, pace, sleep
         self._recovering: dict[str, anyio.Event] = {}
 
-    async def apply(self, clearance: Clearance) -> PlanRecord:
-        """Apply exactly the cleared plan, as far as it comes while a call may wait.
+    async def apply(self, clearance: Clearance, *, stay: bool = True) -> PlanRecord:
+        """Apply exactly the cleared plan, as far as it comes while a call may wait; where the
+        caller does not `stay`, no further than that it is begun.
 
         The same plan sent again joins what is under way. Raises: NumberHeld, PlatformError.
         """
         begun = time.monotonic()
         record, mine = await self._begun(clearance)
         if mine is not None:
-            waited = time.monotonic() - begun
-            await self._carry_out(mine, record, own=True, waited=waited)
-        elif record.state == "applying":
+            waited = time.monotonic() - begun if stay else self._pace.answer
+            await self._carry_out(mine, record, own=stay, waited=waited)
+        elif stay and record.state == "applying":
             await self.wait(record)
         return await self._store.read(lambda tx: plans.find_again(tx, record))
 

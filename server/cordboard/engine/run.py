@@ -163,7 +163,7 @@ class Run:
                 continue
             why = f"not sent: it changed meanwhile, {told(held or {}, way.change)} holds it now"
             await self._book.settled("refused", replace(step, state="not_applied", detail=why))
-        return job.but([s for s, _ in kept]), [w for _, w in kept]
+        return Job(tuple(s for s, _ in kept)), [w for _, w in kept]
 
     async def _calls(self, steps: list[Step], ways: list[Path]) -> None:
         """The writes of these steps in order, without reading between them: a gap stays short."""

@@ -17,6 +17,7 @@ from cordboard.approvers import VerifiedApprover
 from cordboard.binding_rules import held_by
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine.book import Book
+from cordboard.engine.holders import who_holds
 from cordboard.engine.keeping import while_kept
 from cordboard.engine.pace import Pace, Timer
 from cordboard.engine.steps import Held, Path, path, told
@@ -122,13 +123,15 @@ class Settling:
         return Book(self._store, self._platform, mine, record, self._clock, self._pace, self._timer)
 
     async def _read(self, record: PlanRecord, may_fail: bool) -> list[Step]:
-        """The steps of which reading tells what became of them."""
+        """The steps of which reading tells what became of them; none where the plan's text was
+        edited, for it does not say any more what was sent."""
+        if not record.intact:
+            return []
         plan, steps = record.plan, _open(record)
         ways = [path(self._platform, plan, step) for step in steps]
         changed = await self._store.read(lambda tx: _changed_since(tx, record))
         try:
-            changes = [way.change for way in ways]
-            seen = await self._platform.read(plan.account, changes, others=True)
+            seen = await who_holds(self._platform, plan.account, ways)
         except PlatformError:
             if not may_fail:
                 raise
@@ -143,7 +146,8 @@ class Settling:
     def _as_said(self, record: PlanRecord, step: Step, said: Said, name: str) -> Step:
         where = f"found so at {self._platform.name} by {name}"
         if said == "applied":
-            there = replace(step, state="applied", back=False, detail=f"not read back, {where}")
+            why = f"not read back, {where}"
+            there = replace(step, state="applied", back=False, detail=why, ended="word")
             return replace(there, done=path(self._platform, record.plan, there).end)
         why = f"not as planned, {where} ({_clause(step)})"
         return replace(step, state="not_applied", done=_done(step), detail=why)

@@ -95,10 +95,6 @@ class Job:
 
     steps: tuple[Step, ...]
 
-    def but(self, steps: Sequence[Step]) -> Job:
-        """The same job with fewer of its steps."""
-        return Job(tuple(steps))
-
 
 def jobs(platform: RemotePlatform, plan: Plan, ready: Sequence[Step]) -> list[Job]:
     """Ready steps put together where one attach does for several numbers, in the plan's order."""

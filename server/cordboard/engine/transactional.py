@@ -49,6 +49,16 @@ class InOneTransaction:
 
         return await self._store.write(work)
 
+    async def moved(self, record: PlanRecord) -> list[str]:
+        """What moved under an open plan since it was made, in sentences; nothing is written."""
+        plan = record.plan
+
+        def look(tx: Transaction) -> list[str]:
+            seen = self._platform.observe_in(tx, plan.account, plan.look())
+            return preconditions.moved(plan, seen)
+
+        return await self._store.read(look)
+
     def _apply(self, tx: Transaction, clearance: Clearance) -> PlanRecord:
         now = stamp(self._clock())
         record = plans.known(tx, clearance.account, clearance.plan_id, now)

@@ -93,7 +93,8 @@ def by_echo(step: Step, way: Path, answer: Accepted) -> Verdict | None:
     if way.change.number not in answer.echoed:
         return None
     detail = _joined("not read back", answer.remark)
-    return Verdict("confirmed", replace(step, state="applied", done=way.end, detail=detail))
+    there = replace(step, state="applied", done=way.end, detail=detail, ended="echo")
+    return Verdict("confirmed", there)
 
 
 def after_quiet(step: Step, way: Path, held: Held | None, now: str, *, hopeful: bool) -> Verdict:
@@ -109,10 +110,11 @@ def after_quiet(step: Step, way: Path, held: Held | None, now: str, *, hopeful: 
         return _in_effect(step, way, "", now)
     if at is None:
         why = f"conflict: {told(held, way.change)} holds it now ({_within(step.detail)})"
-        return Verdict("settled", replace(step, state="not_applied", detail=why))
+        return Verdict("settled", _conflict(step, why))
     if at == 0 and not step.back:
         why = f"it was not done; that was read after the quiet period ({_within(step.detail)})"
-        return Verdict("settled", replace(step, state="not_applied", done=0, detail=why))
+        none = replace(step, state="not_applied", done=0, detail=why, ended="undone")
+        return Verdict("settled", none)
     if at == step.done and (step.tries >= _TRIES or not hopeful):
         why = f"In {step.tries} tries each answer was lost ({_within(step.detail)})."
         gap = _in_gap(way, step, at)
@@ -177,7 +179,7 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
     at = way.place(held)
     if at is None:
         why = f"conflict: {told(held, way.change)} holds it now. {words}"
-        return Verdict("refused", replace(step, state="not_applied", detail=why))
+        return Verdict("refused", _conflict(step, why))
     if _in_gap(way, step, at) and not step.back:
         return _put_back(step, words)
     if at or step.back:
@@ -187,6 +189,10 @@ def _refused(step: Step, way: Path, held: Held, answer: PlatformError) -> Verdic
         )
     none = replace(step, state="not_applied", done=at, detail=words, bare_from="")
     return Verdict("refused", none)
+
+
+def _conflict(step: Step, why: str) -> Step:
+    return replace(step, state="not_applied", detail=why, ended="conflict")
 
 
 def _partly(step: Step, way: Path, at: int, held: Held) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from cordboard.binding import NO_PATHWAY
 from cordboard.clock import Clock, later, stamp
-from cordboard.display import shown
-from cordboard.engine import spent
+from cordboard.engine import frozen, spent
 from cordboard.errors import AgentNotFound, Frozen, InvalidArguments, NotSupported, ReadOnly
 from cordboard.guard import Answer, Asker, Guard, NobodyToAsk
 from cordboard.identity import Identity
@@ -105,12 +104,7 @@ class Planner:
 
     async def not_frozen(self, account: str) -> None:
         """Raises: Frozen."""
-        state = await self._store.glance(lambda tx: tx.one("account_get", account=account))
-        if state is not None and state["frozen_at"]:
-            why = f' ("{shown(state["frozen_reason"])}")' if state["frozen_reason"] else ""
-            raise Frozen(
-                f"Changes are frozen since {state['frozen_at']} by {state['frozen_by']}{why}."
-            )
+        await self._store.glance(lambda tx: frozen(tx, account))
 
     def _platform(self, agent: str) -> Platform:
         name = agent.partition(":")[0]

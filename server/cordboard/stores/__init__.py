@@ -7,7 +7,7 @@ journal, the approvers, the engine and the local platform.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -43,6 +43,13 @@ class Store(Protocol):
 
     async def glance(self, work: Callable[[Transaction], T]) -> T:
         """As `read`, for a few look-ups by key: it may run on the event loop."""
+        ...
+
+    async def recall(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
+        """As `glance`, or what `work` found under this `key` before, if that may still be told.
+
+        On SQLite it may as long as no process has committed anything since. None is not kept.
+        """
         ...
 
     async def write(self, work: Callable[[Transaction], T]) -> T:

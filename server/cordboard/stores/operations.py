@@ -14,6 +14,10 @@ from cordboard.stores import Row, Transaction
 
 StepState = Literal["ready", "sending", "unknown", "applied", "not_applied"]
 SETTLED: tuple[StepState, ...] = ("applied", "not_applied")
+Ended = Literal["", "echo", "word", "conflict", "undone"]
+"""What a settled step rests on, where it is not what was read. Applied, by the platform's own
+`echo` or an approver's `word`; not applied, because somebody else has it (`conflict`), or it was
+sent and found `undone` after the quiet period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Step:
 
     `done`: how many of its writes are known to be in effect. `back`: the rest was refused, and it
     is being put back. `settle_at`: when reading decides. `tries`: how often the next write was
-    sent already. `bare_from`: since when a number on the move is answered by nobody.
+    sent already. `bare_from`: since when a number on the move is answered by nobody. `ended`: what
+    its end rests on.
     """
 
     position: int
@@ -33,6 +38,7 @@ class Step:
     settle_at: str = ""
     tries: int = 0
     bare_from: str = ""
+    ended: Ended = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,7 @@ def put(tx: Transaction, account: str, plan_id: str, *changed: Step) -> None:
             "settle_at": step.settle_at,
             "tries": step.tries,
             "bare_from": step.bare_from,
+            "ended": step.ended,
         }
         for step in changed
     ]
@@ -175,4 +182,5 @@ def _step(row: Row) -> Step:
         settle_at=row["settle_at"],
         tries=row["tries"],
         bare_from=row["bare_from"],
+        ended=cast(Ended, row["ended"]),
     )

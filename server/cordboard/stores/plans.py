@@ -58,7 +58,7 @@ class PlanRecord:
         return self.state in WAITING and self.plan.expires_at <= now
 
 
-def _record(row: Row) -> PlanRecord:
+def read_plan(row: Row) -> PlanRecord:
     hashed = digest(row["body"])
     return PlanRecord(
         plan=load(json.loads(row["body"])),
@@ -81,7 +81,7 @@ def find(tx: Transaction, account: str, plan_id: str) -> PlanRecord | None:
     row = tx.one("plan_get", account=account, plan_id=plan_id)
     if row is None:
         return None
-    record = _record(row)
+    record = read_plan(row)
     if record.state not in _BEGUN:
         return record
     return replace(record, steps=tuple(operations.steps(tx, account, plan_id)))
@@ -103,7 +103,7 @@ def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
     reason = reason.replace("\0", "")  # no engine's text takes it
     row = tx.one("plan_open", account=plan.account, request_key=key)
     if row is not None:
-        record = _record(row)
+        record = read_plan(row)
         if not record.expired(plan.created_at):
             if record.reason != reason:
                 tx.run(
@@ -276,7 +276,7 @@ def waiting(
 ) -> list[PlanRecord]:
     """Plans neither settled nor expired, newest first."""
     rows = tx.all("plans_waiting", account=account, now=now, before=before, limit=limit)
-    return [_record(row) for row in rows]
+    return [read_plan(row) for row in rows]
 
 
 def approved(tx: Transaction, account: str, platform: str, now: str) -> list[str]:
@@ -289,4 +289,6 @@ def newest(
     tx: Transaction, account: str, before: int = NEWEST, limit: int = 100
 ) -> list[PlanRecord]:
     """Plans of any state, newest first."""
-    return [_record(r) for r in tx.all("plans_newest", account=account, before=before, limit=limit)]
+    return [
+        read_plan(r) for r in tx.all("plans_newest", account=account, before=before, limit=limit)
+    ]

@@ -257,22 +257,49 @@ WHERE account = :account AND approval_id = :approval_id AND plan_id = :plan_id
   AND used_at = '' AND expires_at > :at;
 
 -- name: approvers
-SELECT name, principal, passphrase, added_at, added_by, failures, failed_at
+SELECT name, principal, passphrase, added_at, added_by, failures, failed_at, subjects
 FROM approver WHERE account = :account ORDER BY name;
 
 -- name: approver_get
-SELECT name, principal, passphrase, added_at, added_by, failures, failed_at
+SELECT name, principal, passphrase, added_at, added_by, failures, failed_at, subjects
 FROM approver WHERE account = :account AND name = :name;
 
 -- name: approver_add
-INSERT INTO approver (account, name, principal, passphrase, added_at, added_by)
-VALUES (:account, :name, :principal, :passphrase, :at, :by);
+INSERT INTO approver (account, name, principal, passphrase, added_at, added_by, subjects)
+VALUES (:account, :name, :principal, :passphrase, :at, :by, :subjects);
 
 -- name: approver_remove
 DELETE FROM approver WHERE account = :account AND name = :name;
 
 -- name: approver_failed
 UPDATE approver SET failures = :failures, failed_at = :at WHERE account = :account AND name = :name;
+
+-- name: name_guess_get
+SELECT failures, failed_at FROM name_guess WHERE account = :account;
+
+-- name: name_guess_put
+INSERT INTO name_guess (account, failures, failed_at) VALUES (:account, :failures, :at)
+ON CONFLICT (account) DO UPDATE SET failures = excluded.failures, failed_at = excluded.failed_at;
+
+-- name: token_get
+SELECT name, hash, subject, scopes, expires_at, revoked_at
+FROM token WHERE account = :account AND token_id = :token_id;
+
+-- name: tokens
+SELECT token_id, name, subject, scopes, created_at, created_by, expires_at, revoked_at
+FROM token WHERE account = :account ORDER BY name, created_at, token_id;
+
+-- name: token_live
+SELECT token_id FROM token
+WHERE account = :account AND name = :name AND revoked_at = ''
+  AND (expires_at = '' OR expires_at > :now);
+
+-- name: token_add
+INSERT INTO token (account, token_id, name, hash, subject, scopes, created_at, created_by, expires_at)
+VALUES (:account, :token_id, :name, :hash, :subject, :scopes, :at, :by, :expires_at);
+
+-- name: token_revoke
+UPDATE token SET revoked_at = :at WHERE account = :account AND name = :name AND revoked_at = '';
 
 -- name: spent_add
 INSERT INTO spent (account, principal, at, plan_id, numbers)
@@ -362,9 +389,79 @@ INSERT INTO step (account, plan_id, position, state) VALUES (:account, :plan_id,
 
 -- name: step_put
 UPDATE step SET state = :state, done = :done, back = :back, detail = :detail, settle_at = :settle_at,
-                tries = :tries, bare_from = :bare_from
+                tries = :tries, bare_from = :bare_from, ended = :ended
 WHERE account = :account AND plan_id = :plan_id AND position = :position;
 
 -- name: steps_of
-SELECT position, state, done, back, detail, settle_at, tries, bare_from FROM step
+SELECT position, state, done, back, detail, settle_at, tries, bare_from, ended FROM step
 WHERE account = :account AND plan_id = :plan_id ORDER BY position;
+
+-- name: plans_waiting_like
+SELECT p.* FROM plan p
+WHERE p.account = :account AND p.state IN ('open', 'approved') AND p.expires_at > :now
+  AND p.ordinal < :before
+  AND (lower(p.principal) LIKE :like ESCAPE '\' OR EXISTS (
+        SELECT 1 FROM plan_change c WHERE c.account = p.account AND c.ordinal = p.ordinal
+          AND (c.number LIKE :like ESCAPE '\' OR lower(c.before_agent) LIKE :like ESCAPE '\'
+               OR lower(c.after_agent) LIKE :like ESCAPE '\')))
+ORDER BY p.ordinal DESC LIMIT :limit;
+
+-- name: plans_decided_like
+SELECT p.* FROM plan p
+WHERE p.account = :account AND NOT (p.state IN ('open', 'approved') AND p.expires_at > :now)
+  AND p.ordinal < :before
+  AND (lower(p.principal) LIKE :like ESCAPE '\' OR EXISTS (
+        SELECT 1 FROM plan_change c WHERE c.account = p.account AND c.ordinal = p.ordinal
+          AND (c.number LIKE :like ESCAPE '\' OR lower(c.before_agent) LIKE :like ESCAPE '\'
+               OR lower(c.after_agent) LIKE :like ESCAPE '\')))
+ORDER BY p.ordinal DESC LIMIT :limit;
+
+-- name: plans_under_way
+SELECT * FROM plan WHERE account = :account AND state IN ('applying', 'unknown')
+ORDER BY ordinal DESC LIMIT :limit;
+
+-- name: agents_at
+SELECT agent, name, direction, pathway_id, user_id, created_at, updated_at FROM agent
+WHERE account = :account AND (:direction = '' OR direction = :direction)
+ORDER BY agent LIMIT :limit OFFSET :offset;
+
+-- name: agents_count
+SELECT count(*) AS found FROM agent
+WHERE account = :account AND (:direction = '' OR direction = :direction);
+
+-- name: numbers_held
+SELECT n.number, n.id, n.provider, n.label, n.slug, n.updated_at, b.direction, b.agent, b.pathway_id,
+       b.pathway_version, b.start_node_id, b.attached_at
+FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
+WHERE b.account = :account AND b.agent = :agent ORDER BY b.number;
+
+-- name: numbers_at
+SELECT n.number, n.id, n.provider, n.label, n.slug, n.updated_at, b.agent, b.pathway_id,
+       b.pathway_version, b.start_node_id, b.attached_at
+FROM number n LEFT JOIN binding b
+  ON b.account = n.account AND b.number = n.number AND b.direction = 'inbound'
+WHERE n.account = :account AND n.number > :after
+  AND (:state = 'any' OR (:state = 'attached') = (b.agent IS NOT NULL))
+ORDER BY n.number LIMIT :limit OFFSET :offset;
+
+-- name: numbers_count
+SELECT count(*) AS found FROM number n
+WHERE n.account = :account
+  AND (:state = 'any' OR (:state = 'attached') = EXISTS (
+        SELECT 1 FROM binding b
+        WHERE b.account = n.account AND b.number = n.number AND b.direction = 'inbound'));
+
+-- name: inbound_route
+-- What answers a number; the pathway is the number's own, else the agent's.
+SELECT n.inbound_version AS version, coalesce(b.agent, '') AS agent, coalesce(a.name, '') AS name,
+       coalesce(nullif(b.pathway_id, ''), a.pathway_id, '') AS pathway_id,
+       coalesce(b.pathway_version, 0) AS pathway_version,
+       coalesce(b.start_node_id, '') AS start_node_id,
+       (SELECT max(v.version) FROM pathway_version v
+        WHERE v.account = n.account
+          AND v.pathway_id = coalesce(nullif(b.pathway_id, ''), a.pathway_id)) AS newest
+FROM number n
+LEFT JOIN binding b
+  ON b.account = n.account AND b.number = n.number AND b.direction = 'inbound'
+LEFT JOIN agent a ON a.account = b.account AND a.agent = b.agent
+WHERE n.account = :account AND n.number = :number;

@@ -7,7 +7,6 @@ transaction. The rules of binding are held by the schema's unique indexes as wel
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import cast
@@ -26,6 +25,7 @@ from cordboard.plan import Change
 from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
 from cordboard.request import Action, Look, Observed
 from cordboard.stores import Row, Store, Transaction
+from cordboard.stores.listing import like_pattern
 
 _FEW = 10
 """Up to how many numbers are observed on the event loop."""
@@ -45,7 +45,11 @@ class LocalPlatform:
     async def agents(self, account: str, query: str, after: str, limit: int) -> Page[AgentEntry]:
         def work(tx: Transaction) -> Page[AgentEntry]:
             found = tx.all(
-                "agents_page", account=account, query=_like(query), after=after, limit=limit + 1
+                "agents_page",
+                account=account,
+                query=like_pattern(query),
+                after=after,
+                limit=limit + 1,
             )
             entries = [AgentEntry(_agent(row), row["numbers"]) for row in found[:limit]]
             return Page(tuple(entries), entries[-1].agent.agent if len(found) > limit else "")
@@ -56,7 +60,7 @@ class LocalPlatform:
         self, account: str, only: NumberFilter, after: str, limit: int
     ) -> Page[OwnedNumber]:
         def work(tx: Transaction) -> Page[OwnedNumber]:
-            narrow = asdict(only) | {"query": _like(only.query)}
+            narrow = asdict(only) | {"query": like_pattern(only.query)}
             query = "numbers_page_of_agent" if only.agent else "numbers_page"
             if not only.agent:
                 narrow.pop("agent")
@@ -69,7 +73,11 @@ class LocalPlatform:
     async def pathways(self, account: str, query: str, after: str, limit: int) -> Page[PathwayInfo]:
         def work(tx: Transaction) -> Page[PathwayInfo]:
             found = tx.all(
-                "pathways_page", account=account, query=_like(query), after=after, limit=limit + 1
+                "pathways_page",
+                account=account,
+                query=like_pattern(query),
+                after=after,
+                limit=limit + 1,
             )
             infos = [_pathway(tx, account, row) for row in found[:limit]]
             return Page(tuple(infos), infos[-1].pathway_id if len(found) > limit else "")
@@ -238,19 +246,3 @@ def _nearest(tx: Transaction, account: str, number: str) -> list[str]:
         n for n in numbers.neighbours(number) if tx.one("number_get", account=account, number=n)
     ]
     return numbers.nearest(number, close)
-
-
-def _like(query: str) -> str:
-    """A LIKE pattern for text that contains `query`, its own wildcards taken literally.
-
-    ASCII letters match in either case, others as they are: so does SQLite's lower().
-    """
-    if not query:
-        return ""
-    literal = (
-        re.sub("[A-Z]+", lambda found: found[0].lower(), query)
-        .replace("\\", "\\\\")
-        .replace("%", "\\%")
-        .replace("_", "\\_")
-    )
-    return f"%{literal}%"

@@ -6,25 +6,32 @@ write-ahead log that several processes write (sqlite.org, changes of 3.51.3). It
 commit against WAL. PERSIST is the quickest of the three, and its last step is synced too.
 
 A lock file beside the store orders writers: SQLite's own busy handler starves some of them.
+
+A commit keeps readers out of the file for two syncs of the disk. Whoever reads on the event loop
+looks again every millisecond; what was remembered of the state in force is told meanwhile.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import anyio.to_thread
 
 from cordboard.stores import Row, T
 from cordboard.stores.queries import QUERIES
-from cordboard.stores.sqlite.faults import translated
+from cordboard.stores.sqlite.faults import is_busy, translated
 from cordboard.stores.sqlite.opening import SCHEMA_VERSION, StoreFile
+from cordboard.stores.sqlite.versions import FileVersions
 
 _BUSY_SECONDS = 5.0
+_LOOKS, _LOOK_SECONDS = 100, 0.001
+"""How often, and how far apart, a reader on the event loop looks whether a commit is over."""
+_MOST_REMEMBERED = 10_000
 
 
 class _Transaction:
@@ -65,6 +72,8 @@ class SqliteStore:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._glancer: sqlite3.Connection | None = None
+        self._versions = FileVersions(path, path.with_name(path.name + ".lock"))
+        self._remembered: dict[Hashable, tuple[bytes, Any]] = {}
         self._writing = threading.Lock()
         self._reading = threading.Lock()
 
@@ -72,13 +81,50 @@ class SqliteStore:
         return await anyio.to_thread.run_sync(self._read, work)
 
     async def glance(self, work: Callable[[_Transaction], T]) -> T:
-        if self._glancer is not None:
-            # A writer that commits just now keeps readers out: wait for it in a thread, where any
-            # other trouble of the engine is told as well.
-            with suppress(sqlite3.Error):
+        return await self._soon(work, work)
+
+    async def recall(self, key: Hashable, work: Callable[[_Transaction], T]) -> T:
+        kept = self._remembered.get(key)
+        if kept is not None and kept[0] == self._versions.now():
+            self._file.still_there()
+            return cast(T, kept[1])
+
+        def noticing(tx: _Transaction) -> T:
+            found = work(tx)
+            # Of what was just read: as long as this transaction reads, nobody writes the file.
+            version = self._versions.now()
+            if found is not None and version:
+                self._remember(key, version, found)
+            return found
+
+        return await self._soon(noticing, work, kept)
+
+    async def _soon(
+        self,
+        work: Callable[[_Transaction], T],
+        otherwise: Callable[[_Transaction], T],
+        kept: tuple[bytes, Any] | None = None,
+    ) -> T:
+        """Read on the event loop; `otherwise`: in a thread, once a writer takes long, and for any
+        trouble to be told. While a commit shuts readers out, `kept` is told if still in force."""
+        for _ in range(_LOOKS):
+            if self._glancer is None:
+                break
+            try:
                 self._file.still_there()
                 return _look(self._glancer, work)
-        return await self.read(work)
+            except sqlite3.Error as exc:
+                if not is_busy(exc):
+                    break
+            if kept is not None and kept[0] == self._versions.noted():
+                return cast(T, kept[1])
+            await anyio.sleep(_LOOK_SECONDS)
+        return await self.read(otherwise)
+
+    def _remember(self, key: Hashable, version: bytes, found: Any) -> None:
+        if key not in self._remembered and len(self._remembered) >= _MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[key] = (version, found)
 
     async def write(self, work: Callable[[_Transaction], T]) -> T:
         return await anyio.to_thread.run_sync(self._write, work)
@@ -105,6 +151,8 @@ class SqliteStore:
                 if connection is not None:
                     connection.close()
             self._reader = self._writer = self._glancer = None
+            self._remembered.clear()
+            self._versions.close()
             self._file.forget()
 
     def _read(self, work: Callable[[_Transaction], T]) -> T:
@@ -114,6 +162,7 @@ class SqliteStore:
                 self._reader = self._file.connect(_BUSY_SECONDS)
                 self._glancer = self._file.connect(_BUSY_SECONDS)
                 self._glancer.execute("PRAGMA busy_timeout=0")
+                self._versions.open()
             return _look(self._reader, work)
 
     def _write(self, work: Callable[[_Transaction], T]) -> T:
@@ -122,6 +171,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._file.known(connection)
+                self._versions.note()
                 result = work(_Transaction(connection))
                 connection.execute("COMMIT")
             except BaseException:
@@ -134,12 +184,14 @@ class SqliteStore:
         with self._writing, translated(self.path), self._file.locked():
             connection = self._open_writer()
             connection.execute("PRAGMA analysis_limit=1000")
+            self._versions.note()
             connection.execute("ANALYZE")
 
     def _open_writer(self) -> sqlite3.Connection:
         self._file.still_there()
         if self._writer is None:
             self._writer = self._file.connect(_BUSY_SECONDS)
+            self._versions.open()
         return self._writer
 
 

@@ -33,6 +33,12 @@ def translated(path: Path) -> Iterator[None]:
         ) from exc
 
 
+def is_busy(exc: sqlite3.Error) -> bool:
+    """Whether somebody else has the file locked just now, and nothing else is wrong."""
+    code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def _cause(exc: sqlite3.Error) -> str:
     """SQLite's words, with a hint for the ones that say little."""
     said = str(exc)

@@ -14,7 +14,7 @@ from pathlib import Path
 from cordboard.errors import StoreUnavailable
 from cordboard.stores.sqlite.faults import LOCK_SECONDS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The newest of stores/schema/: each file brings a store from the version before it to its own."""
 _POLL_SECONDS = 0.005
 _JOURNAL_BYTES = 4 * 1024 * 1024
