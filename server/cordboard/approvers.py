@@ -1,50 +1,71 @@
 """Enrolled approvers: people with a passphrase of their own, asked at every approval.
 
-A passphrase is kept as an Argon2id hash (argon2-cffi, RFC 9106 defaults). Five wrong ones in a
-row lock a name for fifteen minutes: a program at the terminal may guess, slowly.
+Every try is counted and journaled before it is known to be wrong. Names that nobody has share one
+count: guessing names is as slow as guessing passphrases, and keeps out nobody who is enrolled.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from cordboard import journal
-from cordboard.clock import Clock, later, stamp
+from cordboard import journal, passphrases
+from cordboard.clock import Clock, stamp
 from cordboard.errors import InvalidArguments, NotAllowed
+from cordboard.identity import check_subject
 from cordboard.journal import Event
-from cordboard.stores import Store, Transaction
-
-if TYPE_CHECKING:
-    from argon2 import PasswordHasher
+from cordboard.stores import Row, Store, Transaction
 
 _SEAL = object()
 SHORTEST_PASSPHRASE = 8
-_TRIES = 5
-_LOCKED_SECONDS = 900
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+_MOST_SUBJECTS = 20
+_UNKNOWN = "(unknown name)"
+"""Stands in the journal for a name nobody has: what was typed there may be somebody's passphrase."""
+_FORGOTTEN_SECONDS = 3600
+"""Then the count of unknown names begins anew: nobody has a passphrase that would end it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Who may approve. `principal` is the operating-system user at whose terminal they enrolled."""
+    """Who may approve. `principal` is the operating-system user at whose terminal they enrolled;
+    `subjects`: what they sign in as elsewhere, by OAuth or with a static token."""
 
     name: str
     principal: str
     added_at: str
     added_by: str
+    subjects: tuple[str, ...] = ()
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Every name this person goes by, case folded: what asked for a change must be none of them
+        where policy wants a second pair of eyes."""
+        return frozenset(n.casefold() for n in (self.name, self.principal, *self.subjects))
 
 
 class VerifiedApprover:
-    """An approver who gave their passphrase just now. Only `Approvers` makes one."""
+    """An approver of one account who gave their passphrase just now. Only `Approvers` makes one."""
 
-    __slots__ = ("name", "principal")
+    __slots__ = ("account", "name", "people")
 
-    def __init__(self, approver: Approver, *, seal: object) -> None:
+    def __init__(self, approver: Approver, account: str = "", *, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only a verified passphrase makes a VerifiedApprover")
-        self.name, self.principal = approver.name, approver.principal
+        self.account, self.name, self.people = account, approver.name, approver.people
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """A passphrase that is about to be checked: the approver it lets in, the hash it is compared
+    with, and how many seconds to wait if it lets nobody in."""
+
+    approver: Approver | None
+    kept: str
+    wait: int
 
 
 def check_name(name: str) -> None:
@@ -53,6 +74,21 @@ def check_name(name: str) -> None:
         raise InvalidArguments(
             "An approver's name is 1 to 64 letters, digits, dots, hyphens, underscores or @."
         )
+
+
+def check_subjects(subjects: Sequence[str]) -> tuple[str, ...]:
+    """These subjects, each once. Raises: InvalidArguments."""
+    for subject in subjects:
+        check_subject(subject)
+    if len(subjects) > _MOST_SUBJECTS:
+        raise InvalidArguments(f"An approver signs in as at most {_MOST_SUBJECTS} subjects.")
+    return tuple(dict.fromkeys(subjects))
+
+
+def people_of(tx: Transaction, account: str, name: str) -> frozenset[str]:
+    """Every name an enrolled approver goes by, case folded; none where nobody has that name."""
+    row = tx.one("approver_get", account=account, name=name)
+    return frozenset() if row is None else _approver(row).people
 
 
 class Approvers:
@@ -65,22 +101,27 @@ class Approvers:
         """All approvers by name."""
 
         def work(tx: Transaction) -> list[Approver]:
-            rows = tx.all("approvers", account=self._account)
-            return [Approver(r["name"], r["principal"], r["added_at"], r["added_by"]) for r in rows]
+            return [_approver(row) for row in tx.all("approvers", account=self._account)]
 
         return await self._store.read(work)
 
     async def enrol(
-        self, name: str, passphrase: str, principal: str, by: VerifiedApprover | None
+        self,
+        name: str,
+        passphrase: str,
+        principal: str,
+        by: VerifiedApprover | None,
+        subjects: Sequence[str] = (),
     ) -> VerifiedApprover:
         """Enrol an approver. The first enrols alone; every other needs `by`, one already enrolled.
 
-        Raises: InvalidArguments for a bad name or a short passphrase; NotAllowed.
+        Raises: InvalidArguments for a bad name or subject or a short passphrase; NotAllowed.
         """
         check_name(name)
+        known_as = check_subjects(subjects)
         if len(passphrase) < SHORTEST_PASSPHRASE:
             raise InvalidArguments(f"A passphrase has at least {SHORTEST_PASSPHRASE} characters.")
-        hashed = _hasher().hash(passphrase)
+        hashed = await passphrases.hashed(passphrase)
 
         def work(tx: Transaction) -> VerifiedApprover:
             now = stamp(self._clock())
@@ -90,23 +131,26 @@ class Approvers:
                 )
             if tx.one("approver_get", account=self._account, name=name) is not None:
                 raise InvalidArguments(f"An approver named {name} is enrolled already.")
-            added_by = by.name if by else principal
-            tx.run(
-                "approver_add",
-                account=self._account,
-                name=name,
-                principal=principal,
-                passphrase=hashed,
-                at=now,
-                by=added_by,
-            )
-            journal.append(
-                tx, self._account, now, Event("approver_added", added_by, data={"name": name})
-            )
-            new = Approver(name, principal, now, added_by)
-            return VerifiedApprover(new, seal=_SEAL)
+            new = Approver(name, principal, now, by.name if by else principal, known_as)
+            self._add(tx, new, hashed)
+            return VerifiedApprover(new, self._account, seal=_SEAL)
 
         return await self._store.write(work)
+
+    def _add(self, tx: Transaction, new: Approver, hashed: str) -> None:
+        tx.run(
+            "approver_add",
+            account=self._account,
+            name=new.name,
+            principal=new.principal,
+            passphrase=hashed,
+            at=new.added_at,
+            by=new.added_by,
+            subjects=json.dumps(new.subjects),
+        )
+        data = {"name": new.name} | ({"subjects": list(new.subjects)} if new.subjects else {})
+        added = Event("approver_added", new.added_by, data=data)
+        journal.append(tx, self._account, new.added_at, added)
 
     async def remove(self, name: str, by: VerifiedApprover) -> None:
         """Remove an approver; `by` is one who gave their passphrase just now."""
@@ -124,53 +168,64 @@ class Approvers:
     async def verify(self, name: str, passphrase: str) -> VerifiedApprover:
         """The approver of that name, if the passphrase is theirs.
 
-        Raises: NotAllowed for a wrong name or passphrase (which of the two is not told), or
-        while the name is locked.
+        Raises: NotAllowed for a wrong name or passphrase (which of the two is not told), or while
+        the next try has to wait; `retry_after` says how long.
         """
-        # The try is counted before it is known to be wrong: many at once do not slip past the lock.
-        found = await self._store.write(lambda tx: self._count_try(tx, name))
-        right = _matches(found[1] if found else _decoy(), passphrase)
-        if not found or not right:
+        # Counted before it is known to be wrong: many at once do not slip past the wait.
+        tried = await self._store.write(lambda tx: self._count(tx, name))
+        # Compared with somebody's hash where it can let nobody in, and answered alike: neither time
+        # nor words tell which names there are.
+        right = await passphrases.matches(tried.kept, passphrase)
+        if tried.approver is None or not right:
+            if tried.wait:
+                what = "Too many wrong names or passphrases in a row."
+                remedy = f"Wait {tried.wait} seconds, then try again."
+                raise NotAllowed(what, remedy, retry_after=tried.wait)
             raise NotAllowed("Unknown name or wrong passphrase.", "Try again.")
 
         def work(tx: Transaction) -> None:
             tx.run("approver_failed", account=self._account, name=name, failures=0, at="")
 
         await self._store.write(work)
-        return VerifiedApprover(found[0], seal=_SEAL)
+        return VerifiedApprover(tried.approver, self._account, seal=_SEAL)
 
-    def _count_try(self, tx: Transaction, name: str) -> tuple[Approver, str] | None:
-        row = tx.one("approver_get", account=self._account, name=name)
+    def _count(self, tx: Transaction, name: str) -> _Try:
+        """Count and journal a try; one that has to wait is none, and lets nobody in."""
+        now = self._clock()
+        guesses, others_wait = self._unknown_names(tx, now)
+        row = None
+        if _NAME.fullmatch(name):  # anything else is nobody's, and may not even be text
+            row = tx.one("approver_get", account=self._account, name=name)
         if row is None:
-            return None
-        now, failures = self._clock(), row["failures"]
-        if failures >= _TRIES and row["failed_at"] > later(now, -_LOCKED_SECONDS):
-            raise NotAllowed(f"Too many wrong passphrases for {name}.", "Wait 15 minutes.")
+            # Nothing is written for an account that nobody ever used: strangers may name any.
+            if not others_wait and journal.head(tx, self._account).seq:
+                self._tried(tx, now, _UNKNOWN, guesses + 1)
+                at = stamp(now)
+                tx.run("name_guess_put", account=self._account, failures=guesses + 1, at=at)
+            somebody = next(iter(tx.all("approvers", account=self._account)), None)
+            return _Try(None, somebody["passphrase"] if somebody else "", others_wait)
+        failures = row["failures"]
+        own_wait = passphrases.seconds_to_wait(failures, row["failed_at"], now)
+        if own_wait:
+            return _Try(None, row["passphrase"], own_wait)
+        self._tried(tx, now, name, failures + 1)
         at = stamp(now)
         tx.run("approver_failed", account=self._account, name=name, failures=failures + 1, at=at)
-        tried = Event("passphrase_tried", name, data={"in_a_row": failures + 1})
-        journal.append(tx, self._account, at, tried)
-        known = Approver(row["name"], row["principal"], row["added_at"], row["added_by"])
-        return known, row["passphrase"]
+        return _Try(_approver(row), row["passphrase"], others_wait)
+
+    def _unknown_names(self, tx: Transaction, now: datetime) -> tuple[int, int]:
+        """How many unknown names came in a row, and how long the next one has to wait."""
+        row = tx.one("name_guess_get", account=self._account)
+        if row is None or passphrases.seconds_since(row["failed_at"], now) > _FORGOTTEN_SECONDS:
+            return 0, 0
+        failures = row["failures"]
+        return failures, passphrases.seconds_to_wait(failures, row["failed_at"], now)
+
+    def _tried(self, tx: Transaction, now: datetime, name: str, in_a_row: int) -> None:
+        tried = Event("passphrase_tried", name, data={"in_a_row": in_a_row})
+        journal.append(tx, self._account, stamp(now), tried)
 
 
-def _hasher() -> PasswordHasher:
-    from argon2 import PasswordHasher  # not at import: servers never need it
-
-    return PasswordHasher()
-
-
-def _decoy() -> str:
-    """A hash nobody has the passphrase of: an unknown name takes as long as a known one."""
-    import secrets
-
-    return str(_hasher().hash(secrets.token_hex(16)))
-
-
-def _matches(hashed: str, passphrase: str) -> bool:
-    from argon2.exceptions import VerificationError
-
-    try:
-        return bool(_hasher().verify(hashed, passphrase))
-    except VerificationError:
-        return False
+def _approver(row: Row) -> Approver:
+    subjects = tuple(json.loads(row["subjects"]))
+    return Approver(row["name"], row["principal"], row["added_at"], row["added_by"], subjects)

@@ -4,7 +4,8 @@ It decides the level a plan needs, never a weaker one, and it alone makes a `Cle
 thing `engine.apply` takes. Who can pass a level:
 
     plan     the model, by a second call (`by_second_call`)
-    client   a person through their MCP client, who answered `approve: true` (`by_answer`)
+    client   a person through their MCP client, who answered `approve: true` (`by_answer`), or
+             pressed Apply in our App (`by_ticket`)
     person   an enrolled approver, outside MCP, with their passphrase (`by_approver`)
     frozen   nobody
 """
@@ -15,7 +16,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cordboard import facts
 from cordboard.approvers import VerifiedApprover
@@ -26,9 +27,12 @@ from cordboard.plan import Draft, Level, Plan
 from cordboard.policy import Policy, Required, at_least, required
 from cordboard.request import Action
 from cordboard.stores.plans import PlanRecord
+from cordboard.tickets import Tickets
 
 _SEAL = object()
 _APPROVAL_SECONDS = 24 * 3600
+Way = Literal["form", "url", ""]
+"""How a question reaches a person: a form, a page they are sent to, or not at all."""
 
 
 class Verdict(Enum):
@@ -39,15 +43,21 @@ class Verdict(Enum):
     CANCELLED = "cancelled"
     MALFORMED = "malformed"
     SILENT = "silent"
+    OPENED = "opened"
+    """They went to the page that was named, and have said nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person is asked about one plan, word for word."""
+    """What a person is asked about one plan, word for word.
+
+    `url`: the page they are sent to, to decide there; "" where they answer in a form.
+    """
 
     plan_id: str
     plan_hash: str
     text: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,17 @@ class Asker(Protocol):
 
     @property
     def can_ask(self) -> bool:
-        """Whether this client can show a form to a person."""
+        """Whether a person can say yes in this client: in a form, or in our App."""
+        ...
+
+    @property
+    def shows_app(self) -> bool:
+        """Whether this client shows our App, with its buttons."""
+        ...
+
+    def way(self, level: Level, page: str) -> Way:
+        """How this client is asked about a plan of that level. `page`: where a person can decide in
+        a browser, "" for nowhere."""
         ...
 
     async def ask(self, question: Question) -> Verdict | None:
@@ -75,7 +95,11 @@ class Asker(Protocol):
 class NobodyToAsk:
     """The asker of callers that have no client: command line, recovery."""
 
-    can_ask = False
+    can_ask = shows_app = False
+
+    def way(self, level: Level, page: str) -> Way:
+        del level, page
+        return ""
 
     async def ask(self, question: Question) -> Verdict | None:
         del question
@@ -83,10 +107,13 @@ class NobodyToAsk:
 
 
 class Clearance:
-    """The guard's word that this very plan may be applied, once. Only the guard makes one."""
+    """The guard's word that this very plan may be applied, once. Only the guard makes one.
+
+    `token`: the token whose own right it is, where nobody was asked; "" for an approval.
+    """
 
     __slots__ = ("account", "approval_id", "approver", "at", "expires_at", "level", "plan_hash",
-                 "plan_id", "platform", "requester")  # fmt: skip
+                 "plan_id", "platform", "requester", "token")  # fmt: skip
 
     def __init__(
         self,
@@ -98,6 +125,7 @@ class Clearance:
         at: str,
         expires_at: str,
         approval_id: str,
+        token: str = "",
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only the guard makes a Clearance")
@@ -105,15 +133,15 @@ class Clearance:
         self.plan_id, self.plan_hash = record.plan_id, record.hash
         self.requester, self.approver, self.level = record.plan.principal, approver, level
         self.at, self.expires_at = at, expires_at
-        self.approval_id = approval_id
+        self.approval_id, self.token = approval_id, token
 
 
 class Guard:
     """Decides levels under one policy and turns answers into clearances."""
 
-    def __init__(self, policy: Policy, clock: Clock) -> None:
+    def __init__(self, policy: Policy, clock: Clock, tickets: Tickets) -> None:
         self.policy = policy
-        self._clock = clock
+        self._clock, self._tickets = clock, tickets
 
     def level(
         self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool
@@ -121,16 +149,28 @@ class Guard:
         """The level these changes need from this caller; `client` it cannot ask becomes `person`."""
         need = required(self.policy, action, platform, draft, hour)
         if need.level == "client" and not can_ask:
-            return Required("person", f"{need.why}; this client cannot ask a person by form")
+            return Required(
+                "person", f"{need.why}; this client cannot ask a person, by form or App"
+            )
         return need
 
     def demand(self, plan: Plan, hour: int) -> Required:
         """What this process's own policy demands of a plan, whoever made it."""
         return required(self.policy, plan.action, plan.platform, plan.draft, hour)
 
-    def question(self, record: PlanRecord) -> Question:
-        """The question about a plan: facts, and the requester's words in quotes."""
-        return Question(record.plan_id, record.hash, facts.question(record.plan, record.reason))
+    def question(self, record: PlanRecord, url: str = "") -> Question:
+        """The question about a plan: facts, and the requester's words in quotes. `url`: the page
+        where it is answered, if not in a form."""
+        text = facts.question(record.plan, record.reason)
+        if url:
+            text += "\nAn approver decides on the page, with their passphrase."
+        return Question(record.plan_id, record.hash, text, url)
+
+    def ticket(self, record: PlanRecord) -> str:
+        """What our App must show to apply this plan; "" where a button is not enough."""
+        if not at_least("client", record.plan.level):
+            return ""
+        return self._tickets.issue(record.plan, record.hash)
 
     def by_second_call(self, record: PlanRecord, principal: str) -> Clearance:
         """Clearance at level `plan`: the one who asked called `apply_plan`."""
@@ -145,9 +185,22 @@ class Guard:
             raise NotAllowed("That answer is not a yes to this plan's question.")
         return self._clear(record, principal, "client")
 
+    def by_ticket(self, record: PlanRecord, ticket: str, principal: str) -> Clearance:
+        """Clearance at level `client`: a person pressed Apply in the App that was given the ticket.
+
+        Raises: NotAllowed with the same words whatever is wrong with the ticket.
+        """
+        if record.plan.principal != principal or not self._tickets.fits(
+            ticket, record.plan, record.hash
+        ):
+            raise not_from_the_app()
+        return self._clear(record, principal, "client")
+
     def by_approver(self, record: PlanRecord, approver: VerifiedApprover) -> Clearance:
         """Clearance at level `person`: an approver whose passphrase was verified just now."""
-        self.other_eyes(record, approver.name, approver.principal)
+        if approver.account != record.plan.account:
+            raise NotAllowed(f"{approver.name} is an approver of another account.")
+        self.other_eyes(record, approver.name, approver.people)
         return self._clear(record, approver.name, "person")
 
     def by_token(self, record: PlanRecord, identity: Identity) -> Clearance:
@@ -162,17 +215,16 @@ class Guard:
         if level == "plan":
             return self._clear(record, identity.principal, level)
         identity.require("changes:approve")
-        self.other_eyes(record, identity.principal, identity.principal)
-        return self._clear(record, identity.principal, level)
+        self.other_eyes(record, identity.principal, frozenset({identity.principal.casefold()}))
+        return self._clear(record, identity.principal, level, token=identity.client)
 
-    def other_eyes(self, record: PlanRecord, approver: str, principal: str) -> None:
+    def other_eyes(self, record: PlanRecord, approver: str, people: frozenset[str]) -> None:
         """Raises: NotAllowed where policy wants another person to approve than the one who asked.
 
-        `principal`: the operating-system user at whose terminal the approver was enrolled.
+        `people`: every name the approver goes by, case folded.
         """
         plan = record.plan
-        same = (approver.casefold(), principal.casefold())
-        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in same:
+        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in people:
             raise NotAllowed(
                 f"The policy wants a second pair of eyes: {plan.principal} asked for this change, and "
                 f"{approver} is the same person, or was enrolled by them.",
@@ -195,7 +247,9 @@ class Guard:
             approval_id=approval["approval_id"],
         )
 
-    def _clear(self, record: PlanRecord, approver: str, level: Level) -> Clearance:
+    def _clear(
+        self, record: PlanRecord, approver: str, level: Level, *, token: str = ""
+    ) -> Clearance:
         needed = record.plan.level
         if needed == "frozen":
             raise Frozen(f"Policy freezes this change ({record.plan.why}).")
@@ -210,6 +264,7 @@ class Guard:
             at=stamp(now),
             expires_at=later(now, _APPROVAL_SECONDS),
             approval_id=f"approval_{secrets.token_hex(12)}",
+            token=token,
         )
 
     def same_requester(self, record: PlanRecord, principal: str) -> None:
@@ -219,3 +274,11 @@ class Guard:
                 f"Plan {record.plan_id} was asked for by somebody else.",
                 "Ask for the change yourself; that makes a plan of your own.",
             )
+
+
+def not_from_the_app() -> NotAllowed:
+    """The one refusal of a button's call that is not from our App, for this plan, by its requester."""
+    return NotAllowed(
+        "approve_in_app is for the buttons of Cordboard's view in the chat, not for a model.",
+        "apply_plan says who can approve a plan, and how.",
+    )

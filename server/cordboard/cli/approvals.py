@@ -14,11 +14,11 @@ from rich.text import Text
 
 from cordboard.answers import ChangeResult
 from cordboard.app import App
-from cordboard.approvers import VerifiedApprover
+from cordboard.approvers import VerifiedApprover, check_subjects
 from cordboard.cli import terminal
 from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes, result_of
 from cordboard.cli.session import console, errors, print_json, with_app
-from cordboard.display import quoted, shown
+from cordboard.display import printable, quoted, shown
 from cordboard.errors import Frozen, InvalidArguments, NotAllowed
 from cordboard.stores.plans import PlanRecord
 
@@ -128,12 +128,14 @@ def approvers(context: typer.Context, as_json: AsJson = False) -> None:
         return
     everyone = with_app(lambda app: app.service.approvals.approvers.everyone())
     if as_json:
-        names = ("name", "principal", "added_at", "added_by")
+        names = ("name", "principal", "added_at", "added_by", "subjects")
         print_json({"approvers": [{n: getattr(a, n) for n in names} for a in everyone]})
         return
     for approver in everyone:
         where = f"enrolled {approver.added_at} by {shown(approver.added_by)}"
-        console.print(Text(f"{approver.name}  {where}, system user {shown(approver.principal)}"))
+        signs_in = "".join(f", signs in as {printable(subject)}" for subject in approver.subjects)
+        user = f"system user {shown(approver.principal)}"
+        console.print(Text(f"{approver.name}  {where}, {user}{signs_in}"))
     if not everyone:
         told = "Nobody is enrolled: `cordboard approvers add NAME` enrols the first approver."
         console.print(Text(told))
@@ -142,9 +144,21 @@ def approvers(context: typer.Context, as_json: AsJson = False) -> None:
 Name = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits and . - _ @")]
 
 
+Subjects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--subject",
+        metavar="SUBJECT",
+        help="What this person signs in as over HTTP, so that four eyes are two people's; may be "
+        "given again.",
+    ),
+]
+
+
 @approvers_app.command("add")
-def add_approver(name: Name) -> None:
+def add_approver(name: Name, subject: Subjects = None) -> None:
     """Enrol an approver. All but the first need an enrolled approver's passphrase."""
+    subjects = check_subjects(subject or ())
     enrolled = _enrolled("cordboard approvers add NAME")
     if name in enrolled:
         raise InvalidArguments(f"An approver named {quoted(name)} is enrolled already.")
@@ -153,7 +167,7 @@ def add_approver(name: Name) -> None:
         console.print(Text("An approver who is enrolled already must agree."))
         by = terminal.identify()
         console.print(Text(f"Now {shown(name)}: choose a passphrase."))
-    terminal.enrol(name, by)
+    terminal.enrol(name, by, subjects)
 
 
 @approvers_app.command("remove")

@@ -17,7 +17,16 @@ def _finish(code: object) -> None:
 
 def assemble() -> typer.Typer:
     """The command line. Each group is a file, imported no sooner than it is needed."""
-    from cordboard.cli import approvals, clients, demo, doctor, inventory, records
+    from cordboard.cli import (
+        approvals,
+        clients,
+        demo,
+        doctor,
+        inventory,
+        records,
+        serve_http,
+        tokens,
+    )
 
     app = typer.Typer(
         name="cordboard",
@@ -29,7 +38,7 @@ def assemble() -> typer.Typer:
         rich_markup_mode="rich",
         result_callback=_finish,
     )
-    for group in (demo, inventory, approvals, records, doctor, clients):
+    for group in (demo, inventory, approvals, tokens, records, doctor, clients, serve_http):
         group.register(app)
     return app
 

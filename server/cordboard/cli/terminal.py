@@ -10,7 +10,7 @@ import getpass
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -34,18 +34,25 @@ def require(command: str) -> None:
         )
 
 
-def identify() -> VerifiedApprover:
-    """An enrolled approver who gave their passphrase just now. Three tries. Raises: NotAllowed."""
+def identify(account: str = "") -> VerifiedApprover:
+    """An enrolled approver who gave their passphrase just now; of this process's own account, or
+    of another. Three tries. Raises: NotAllowed."""
     for _ in range(TRIES - 1):
         try:
-            return _verified()
+            return _verified(account)
         except NotAllowed as exc:
+            if exc.retry_after:
+                raise
             errors.print(Text(f"{exc.code}: {exc.what} {exc.remedy}", style="red"))
-    return _verified()
+    return _verified(account)
 
 
-def enrol(name: str = "", by: VerifiedApprover | None = None) -> VerifiedApprover:
+def enrol(
+    name: str = "", by: VerifiedApprover | None = None, subjects: Sequence[str] = ()
+) -> VerifiedApprover:
     """Enrol an approver with a passphrase of their own; asks for the name where none is given.
+
+    `subjects`: what they sign in as over HTTP.
 
     Raises: InvalidArguments, NotAllowed.
     """
@@ -55,16 +62,21 @@ def enrol(name: str = "", by: VerifiedApprover | None = None) -> VerifiedApprove
 
     async def work(app: App) -> VerifiedApprover:
         approvers = app.service.approvals.approvers
-        return await approvers.enrol(name, passphrase, app.settings.principal, by)
+        return await approvers.enrol(name, passphrase, app.settings.principal, by, subjects)
 
     approver = with_app(work)
     console.print(Text(f"{approver.name} is enrolled as an approver.", style="green"))
     return approver
 
 
-def _verified() -> VerifiedApprover:
+def _verified(account: str) -> VerifiedApprover:
     name, passphrase = _line("Approver name: "), _secret("Passphrase: ")
-    return with_app(lambda app: app.service.approvals.approvers.verify(name, passphrase))
+
+    async def work(app: App) -> VerifiedApprover:
+        approvals = app.service_of(account or app.settings.account).approvals
+        return await approvals.approvers.verify(name, passphrase)
+
+    return with_app(work)
 
 
 def _new_passphrase() -> str:

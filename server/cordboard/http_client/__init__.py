@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 import httpx
 
+from cordboard import telemetry
 from cordboard.clock import steady
 from cordboard.http_client.address import checked, give_up_after, segment
 from cordboard.http_client.answers import (
@@ -97,6 +98,7 @@ class HttpClient:
         self._tries = max(1, read_tries)
         self._now = now
         base, loopback = checked(name, base_url)
+        self._host = httpx.URL(base).host
         shared: dict[str, Any] = {
             "base_url": base,
             "headers": {**_own_headers(), **headers},
@@ -125,12 +127,22 @@ class HttpClient:
         Returns any other answer, 4xx included. Raises: PlatformUnreachable, PlatformRateLimited;
         PlatformError for 5xx, a redirect, an answer too large.
         """
+        return await self._read("GET", path, params=params)
+
+    async def ask(self, path: str, form: Mapping[str, str]) -> Reply:
+        """Read by a POST of a form, for what may stand in no address; tried again and raises as `get`.
+
+        The values of `form` stand in no text, error or log.
+        """
+        return await self._read("POST", path, data=form)
+
+    async def _read(self, method: str, path: str, **what: Any) -> Reply:
         begun = self._now()
-        tries, came = 1, await self._once(self._reader, "GET", path, params=params)
+        tries, came = 1, await self._once(self._reader, method, path, **what)
         while self._may_try(tries, begun) and may_read_again(came):
-            await self._pause(wait_before(tries, came.wait), where("GET", path, tries))
-            tries, came = tries + 1, await self._once(self._reader, "GET", path, params=params)
-        return of_read(self._name, came, where("GET", path, tries))
+            await self._pause(wait_before(tries, came.wait), where(method, path, tries))
+            tries, came = tries + 1, await self._once(self._reader, method, path, **what)
+        return of_read(self._name, came, where(method, path, tries))
 
     async def send(self, method: str, path: str, body: Any = None, *, send_by: float) -> Reply:
         """Write, once; again on 429 alone. No request begins after `send_by`.
@@ -184,7 +196,10 @@ class HttpClient:
         try:
             if self._now() >= send_by:
                 return self._too_late()
-            return await self._tried(client, request)
+            with telemetry.vendor_call(self._name, method, self._host) as call:
+                came = await self._tried(client, request)
+                call.told(came.reply.status if isinstance(came, Answer) else None)
+            return came
         finally:
             slots.release()
 
