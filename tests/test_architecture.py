@@ -133,7 +133,9 @@ LEAVES = {
     "cordboard.errors": (),
     "cordboard.number": ("cordboard.errors",),
     "cordboard.binding": ("cordboard.errors", "cordboard.number"),
+    "cordboard.identity": ("cordboard.errors",),
     "cordboard.progress": (),
+    "cordboard.telemetry": ("cordboard.errors",),
     "cordboard.request": ("cordboard.binding", "cordboard.errors", "cordboard.number"),
     "cordboard.plan": (
         "cordboard.binding",

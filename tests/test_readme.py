@@ -80,6 +80,7 @@ def test_every_example_is_of_a_kind_that_a_test_here_runs() -> None:
         "sh",
         "sh run",
         "sh terminal",
+        "sh serve",
         "json client",
         "json import",
         "toml policy",
@@ -128,6 +129,17 @@ def test_the_install_command_names_clients_that_exist(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_the_commands_of_the_network_run_as_written(tmp_path: Path) -> None:
+    create, serve = of_kind("sh serve").strip().splitlines()
+    made = run(shlex.split(create)[1:], tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("cb.default.")
+    assert serve == "cordboard serve --http"
+    refused = run([*shlex.split(serve)[1:], "--host", "0.0.0.0"], tmp_path)  # noqa: S104
+    assert refused.returncode == 2
+    assert "--public-url" in refused.stderr
+
+
 def test_the_policy_example_is_a_policy(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(of_kind("toml policy"), "utf-8")
@@ -151,5 +163,8 @@ def test_the_configuration_example_is_one_and_shows_every_setting(tmp_path: Path
         {"CORDBOARD_CONFIG": str(path), "CORDBOARD_DATABASE": str(tmp_path / "x")}
     )
     assert settings.ask_seconds == 50
+    served = config.load({"CORDBOARD_CONFIG": str(path)}, serving={})
+    assert served.http is not None
+    assert served.http.oauth is not None
     shown = set(tomllib.loads(of_kind("toml config"))) | {"database"}
     assert shown == set(ConfigFile.model_fields)

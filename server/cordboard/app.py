@@ -6,14 +6,15 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from cordboard.approvers import Approvers
 from cordboard.clock import Clock, system_clock
-from cordboard.config import Settings
+from cordboard.config import DEFAULT_ACCOUNT, Settings
 from cordboard.cursors import Cursors
 from cordboard.engine import Engine, Pace
 from cordboard.engine.pace import Sleep
@@ -23,12 +24,25 @@ from cordboard.keys import KEY_BYTES, load_key
 from cordboard.platforms import Platform, RemotePlatform
 from cordboard.platforms.local import LocalPlatform
 from cordboard.results import Results
-from cordboard.service import Approvals, BindingService, Changes, Lookups, Planner, Routes, Times
+from cordboard.service import (
+    Approvals,
+    BindingService,
+    Changes,
+    InApp,
+    Lookups,
+    Planner,
+    Routes,
+    Times,
+)
 from cordboard.stores import Store
 from cordboard.stores.sqlite import SqliteStore
+from cordboard.tickets import Tickets
 
 if TYPE_CHECKING:
     from cordboard.mcp_server import CordboardServer
+
+_OPEN_ACCOUNTS = 256
+"""So many accounts stay wired; any other is wired anew when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +55,14 @@ class App:
     platforms: Mapping[str, Platform]
     keys: tuple[bytes, ...]
     clock: Clock
-    open_account: Callable[[str], BindingService]
-    """Wires the service of an account; ask `service_of`, which does it once for each."""
-    opened: dict[str, BindingService] = field(default_factory=dict[str, BindingService])
+    service_of: Callable[[str], BindingService]
+    """The service of an account: all platforms for this process's own, whose credentials are
+    configured here, and `local` for every other."""
 
     @property
     def service(self) -> BindingService:
         """The service of this process's own account."""
         return self.service_of(self.settings.account)
-
-    def service_of(self, account: str) -> BindingService:
-        """The service of an account: all platforms for this process's own, whose credentials are
-        configured here, and `local` for every other."""
-        found = self.opened.get(account)
-        if found is None:
-            found = self.opened[account] = self.open_account(account)
-        return found
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,13 +95,14 @@ def build(
     local = LocalPlatform(store)
     own: dict[str, Platform] = {local.name: local}
     own |= _vendors(settings, local, transports or {}, sleep)
-    guard = Guard(settings.policy, clock)
+    read_only, keys = settings.read_only, _keys(settings)
+    guard = Guard(settings.policy, clock, Tickets(keys))
     told = settings.platforms
     pace = Pace(told.request_seconds, told.quiet_seconds) if told else None
-    read_only, keys = settings.read_only, _keys(settings)
     engine = Engine(store, own, guard, clock, pace, sleep, read_only)
 
-    def open_account(account: str) -> BindingService:
+    @lru_cache(_OPEN_ACCOUNTS)
+    def service_of(account: str) -> BindingService:
         mine = account == settings.account
         platforms = own if mine else {local.name: local}
         applies = engine if mine else Engine(store, platforms, guard, clock, read_only=read_only)
@@ -107,17 +114,18 @@ def build(
             Lookups(store, platforms, Cursors(keys[0]), clock),
             Routes(store, platforms, clock),
             Changes(store, planner, guard, applies, results, clock),
+            InApp(store, planner, guard, applies, results, clock),
             Approvals(store, account, approvers, guard, applies, results, clock, read_only),
         )
 
-    return App(settings, store, engine, own, keys, clock, open_account)
+    return App(settings, store, engine, own, keys, clock, service_of)
 
 
 def _results(settings: Settings, account: str) -> Results:
     """How an account's answers tell a person to approve: on which store, at which page."""
     database = "" if settings.default_database else str(settings.database)
     page = "" if settings.http is None else f"{settings.http.url}/approvals"
-    return Results(database, page, "" if account == settings.account else account)
+    return Results(database, page, "" if account == DEFAULT_ACCOUNT else account)
 
 
 def _vendors(
@@ -152,19 +160,26 @@ def build_web(settings: Settings, clock: Clock = system_clock, **outside: Any) -
 
     `settings.http` must be there.
     """
+    return web_of(build_server(settings, clock, **outside))
+
+
+def web_of(server: CordboardServer) -> Any:
+    """The ASGI app around an MCP server: whose tokens count, and every room of the web."""
     from cordboard.tokens import Tokens
     from cordboard.web import assembled
     from cordboard.web.site import Site, Verifiers
 
-    if settings.http is None:
+    app = server.app
+    http = app.settings.http
+    if http is None:
         raise TypeError("settings that were not loaded for HTTP")
-    server = build_server(settings, clock, **outside)
-    kinds: list[Any] = [Tokens(server.app.store, clock)]
-    if settings.http.oauth is not None:
-        from cordboard.web.oauth import OAuthVerifier
+    tokens = Tokens(app.store, app.clock)
+    if http.oauth is None:
+        return assembled(server, Site(app, http, tokens))
+    from cordboard.web.oauth import OAuthVerifier
 
-        kinds.append(OAuthVerifier(settings.http.oauth, settings.account, clock))
-    return assembled(server, Site(server.app, settings.http, Verifiers(kinds)))
+    oauth = OAuthVerifier(http.oauth, app.settings.account, app.clock)
+    return assembled(server, Site(app, http, Verifiers((tokens, oauth)), (oauth.close,)))
 
 
 def build_server(

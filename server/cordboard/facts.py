@@ -5,6 +5,8 @@ The requester's words appear once, quoted and stripped; nothing else of the text
 
 from __future__ import annotations
 
+from collections import Counter
+
 from cordboard.binding import Side
 from cordboard.display import quoted
 from cordboard.plan import Change, Plan
@@ -95,3 +97,20 @@ def question(plan: Plan, reason: str) -> str:
     moment = plan.expires_at[:16].replace("T", " ")
     said.append(f"Plan {plan.plan_id}, valid until {moment} UTC. Asked because: {plan.why}.")
     return "\n".join(said)
+
+
+def warnings(plan: Plan) -> list[str]:
+    """The warnings that are not about something that could not be checked."""
+    return [said for said in plan.draft.warnings if said not in plan.draft.unchecked]
+
+
+def purposes(plan: Plan) -> list[tuple[str, int]]:
+    """Whose callers it is about: how many numbers of each purpose, "" where that is unknown."""
+    found = Counter(change.image.purpose for change in plan.draft.changes)
+    return [(told, found[told]) for told in ("PRODUCTION", "", "TEST") if found[told]]
+
+
+def alike(plan: Plan) -> list[tuple[Side, Side, int]]:
+    """The different changes of a plan, before and after, each with how many numbers it is of."""
+    found = Counter((change.before, change.after) for change in plan.draft.changes)
+    return [(before, after, count) for (before, after), count in found.most_common()]

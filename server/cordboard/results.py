@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from cordboard import outcomes
+from cordboard import outcomes, telemetry
 from cordboard.answers import (
     ApproveShape,
     ChangeResult,
@@ -78,7 +78,7 @@ class Results:
     """Builds answers. `database`: the store's place where it is not the default, else "".
 
     `page`: the approvals page, where there is one; `account`: whose plans these are, where it is
-    not the one that page shows by itself.
+    not the default one.
     """
 
     database: str = ""
@@ -87,8 +87,14 @@ class Results:
 
     def command(self, plan_id: str) -> str:
         """The command that approves a plan at a terminal of this machine."""
+        return self.at_terminal(f"approve {plan_id}")
+
+    def at_terminal(self, command: str) -> str:
+        """A command of ours as it works at a terminal: with the store, where it is not the default
+        one, and the account."""
         carried = f"CORDBOARD_DATABASE={shlex.quote(self.database)} " if self.database else ""
-        return f"{carried}cordboard approve {plan_id}"
+        carried += f"CORDBOARD_ACCOUNT={self.account} " if self.account else ""
+        return f"{carried}cordboard {command}"
 
     def url(self, plan_id: str) -> str:
         """Where a person approves a plan in a browser; "" without HTTP."""
@@ -104,19 +110,24 @@ class Results:
         status: Status | None = None,
         note: str = "",
         every: bool = False,
+        in_chat: bool = False,
     ) -> ChangeResult:
         """The answer for a stored plan; `status` and `note` where the call itself says more.
 
-        `every`: show all changes, not the first 25 (the plan's resource does).
+        `every`: show all changes, not the first 25 (the plan's resource does). `in_chat`: the user
+        has the plan before them in our App, with its buttons.
         """
         plan = record.plan
         told = status or status_of(record, now)
         most = _ALL if every else SHOWN_CHANGES
+        telemetry.note_plan(plan.plan_id, plan.action, told, plan.level)
         changes = [_shape(*each) for each in outcomes.of_changes(record, now)[:most]]
         return ChangeResult(
             status=told,
             message=" ".join(
-                s for s in (note, message(record, told, now, self._how(record.plan_id))) if s
+                s
+                for s in (note, message(record, told, now, self._how(record.plan_id), in_chat))
+                if s
             ),
             plan_id=plan.plan_id,
             action=plan.action,

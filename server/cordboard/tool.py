@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -51,6 +52,17 @@ READS = Hints(read_only=True, destructive=False, idempotent=True)
 
 
 @dataclass(frozen=True)
+class View:
+    """An MCP App: a page of HTML that a host shows in the chat for the answers of a tool."""
+
+    uri: str
+    name: str
+    title: str
+    description: str
+    page: Path
+
+
+@dataclass(frozen=True)
 class Tool(Generic[InputT]):
     """One tool. The input model's docstring is the description a model reads."""
 
@@ -62,6 +74,9 @@ class Tool(Generic[InputT]):
     run: Callable[[Desk, InputT], Awaitable[BaseModel | Question]]
     scopes: tuple[Scope, ...] = ()
     """A caller needs one of these; empty: what its hints say, to read or to write."""
+    view: View | None = None
+    app_only: bool = False
+    """Called by its view's buttons; hosts that know of Apps do not show it to the model."""
 
     @property
     def needs(self) -> tuple[Scope, ...]:

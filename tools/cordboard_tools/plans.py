@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from cordboard.answers import ChangeList, ChangeResult
+from cordboard.answers import ChangeList, ChangeResult, Status
 from cordboard.guard import Question
 from cordboard.identity import Scope
 from cordboard.tool import READS, Desk, Hints, Input, Tool
+from cordboard_tools.apps import PLAN_VIEW
 from cordboard_tools.fields import AgentFilter, Cursor, Limit, NumberFilter, PlanId, Reason, said
 
 
@@ -30,6 +31,21 @@ class DiscardPlan(Input):
     """Drop a plan that was not applied."""
 
     plan_id: PlanId
+
+
+class ApproveInApp(Input):
+    """For the buttons of the view in the chat; a model has no ticket."""
+
+    plan_id: PlanId
+    ticket: Annotated[str, Field(max_length=100)]
+
+
+class Told(BaseModel):
+    """What the schema of the App's own tool tells of its ChangeResult: the list must stay small."""
+
+    status: Status
+    message: str
+    plan_id: str
 
 
 class UndoPlan(Input):
@@ -64,6 +80,10 @@ async def _get(desk: Desk, given: GetPlan) -> ChangeResult:
 
 async def _discard(desk: Desk, given: DiscardPlan) -> ChangeResult:
     return await desk.service.changes.discard(desk.caller, given.plan_id)
+
+
+async def _approve_in_app(desk: Desk, given: ApproveInApp) -> ChangeResult:
+    return await desk.service.in_app.approve(desk.caller, given.plan_id, given.ticket)
 
 
 async def _undo(desk: Desk, given: UndoPlan) -> ChangeResult | Question:
@@ -102,5 +122,15 @@ TOOLS = (
         _FREEZES,
         _freeze,
         _MAY_STOP,
+    ),
+    Tool(
+        "approve_in_app",
+        "Apply a plan by the view's button",
+        ApproveInApp,
+        Told,
+        _APPLIES,
+        _approve_in_app,
+        view=PLAN_VIEW,
+        app_only=True,
     ),
 )

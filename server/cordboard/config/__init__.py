@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cordboard.errors import ConfigError
+from cordboard.errors import ConfigError, CordboardError
 from cordboard.policy import PRESETS, Policy
 
 if TYPE_CHECKING:
     from cordboard.config.http import HttpSettings
     from cordboard.config.platforms import PlatformSettings
 
+DEFAULT_ACCOUNT = "default"
 _TIMES = ("ask_seconds", "plan_seconds", "approval_seconds")
 _VENDORS = ("bland", "synthflow", "unleashx")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -30,7 +31,8 @@ class Settings:
     """Everything an operator can set. `default_database`: the store lies where it does by default.
 
     `ask_seconds`: how long a question waits in a client of protocol 2025-11-25.
-    `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
+    `account`: whose plans and numbers, and whose the vendors' credentials are; over HTTP tokens say
+    whose their callers are. `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
     `platforms`: None where no vendor is spoken of. `http`: None where nothing is served by HTTP.
     """
 
@@ -38,7 +40,7 @@ class Settings:
     default_database: bool
     policy: Policy
     principal: str
-    account: str = "default"
+    account: str = DEFAULT_ACCOUNT
     read_only: bool = False
     ignore_arguments: tuple[str, ...] = ()
     ask_seconds: float = 50.0
@@ -67,6 +69,7 @@ def load(
         default_database=database == default,
         policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.get("policy", "") or preset),
         principal=_user(),
+        account=_account(environ.get("CORDBOARD_ACCOUNT", "")),
         read_only=_flag(environ, "CORDBOARD_READ_ONLY", default=file.get("read_only", False)),
         ignore_arguments=tuple(file.get("ignore_arguments", ())),
         platforms=_platforms(environ, file),
@@ -84,6 +87,19 @@ def _platforms(environ: Mapping[str, str], file: Mapping[str, Any]) -> PlatformS
     from cordboard.config.platforms import gather
 
     return gather(environ, file)
+
+
+def _account(named: str) -> str:
+    """Whose account this process works for, without a token that says it."""
+    if not named:
+        return DEFAULT_ACCOUNT
+    from cordboard.identity import check_account
+
+    try:
+        check_account(named)
+    except CordboardError as exc:
+        raise ConfigError(f"CORDBOARD_ACCOUNT: {exc.what}", "Leave it out.") from None
+    return named
 
 
 def _http(

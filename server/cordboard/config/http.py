@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from cordboard.errors import ConfigError
 
 _KEY_BYTES = 32
+_TELEMETRY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -39,7 +41,7 @@ class OAuthSettings:
 class HttpSettings:
     """Everything about being on the network. `public_url`: what clients and people call us by,
     without a slash at its end. `state_keys`: given by the operator in place of the key beside the
-    store; the first seals, all open."""
+    store; the first seals, all open. `telemetry`: the standard variables say where spans go."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -53,6 +55,7 @@ class HttpSettings:
     grace_seconds: float = 30.0
     state_keys: tuple[bytes, ...] = ()
     oauth: OAuthSettings | None = None
+    telemetry: bool = False
 
     @property
     def url(self) -> str:
@@ -93,16 +96,24 @@ def gather(
     given: dict[str, Any] = dict(file.get("http", {}))
     given |= {name: value for name, value in flags.items() if value is not None}
     for name in ("tls_cert", "tls_key"):
-        if given.get(name):
-            given[name] = Path(given[name]).expanduser().absolute()
+        named = given.get(name)
+        given[name] = Path(named).expanduser().absolute() if named else None
     for name in ("allowed_hosts", "allowed_origins"):
         given[name] = tuple(given.get(name, ()))
     keys = environ.get("CORDBOARD_STATE_KEYS", "")
     settings = HttpSettings(
-        **given, state_keys=_keys(keys), oauth=_oauth(environ, file.get("oauth"))
+        **given,
+        state_keys=_keys(keys),
+        oauth=_oauth(environ, file.get("oauth")),
+        telemetry=_telemetry(environ),
     )
     _check(settings)
     return settings
+
+
+def _telemetry(environ: Mapping[str, str]) -> bool:
+    told = any(environ.get(name) for name in _TELEMETRY)
+    return told and environ.get("OTEL_SDK_DISABLED", "").lower() != "true"
 
 
 def _check(settings: HttpSettings) -> None:
@@ -113,6 +124,11 @@ def _check(settings: HttpSettings) -> None:
             raise ConfigError(f"TLS: there is no file {path}.", "Check the path.")
     if settings.public_url:
         _check_public(settings.public_url)
+    if settings.host in _EVERYWHERE and not settings.public_url and settings.tls_cert:
+        raise ConfigError(
+            f"Host {settings.host or '(none)'} is every address, and none of them a name to call us by.",
+            "Give --public-url https://NAME too.",
+        )
     if settings.is_loopback or settings.tls_cert or settings.public_url.startswith("https://"):
         return
     raise ConfigError(
@@ -123,6 +139,10 @@ def _check(settings: HttpSettings) -> None:
 
 def _check_public(url: str) -> None:
     parts = urlsplit(url)
+    try:
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise ConfigError(f"public_url {url!r} has no usable port.") from None
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if parts.scheme != "https" and not plain:
         raise ConfigError(f"public_url {url!r} is not https.", "Only this machine may go without.")
@@ -156,6 +176,11 @@ def _oauth(environ: Mapping[str, str], table: Mapping[str, Any] | None) -> OAuth
     oauth = OAuthSettings(**{**table, "client_secret": secret})
     if bool(oauth.jwks_url) == bool(oauth.introspection_url):
         raise ConfigError("oauth: exactly one of jwks_url and introspection_url is needed.")
+    if oauth.introspection_url and not (oauth.client_id and oauth.client_secret):
+        raise ConfigError(
+            "oauth: introspection_url needs client_id and the client's secret.",
+            "Give the secret as CORDBOARD_OAUTH_CLIENT_SECRET.",
+        )
     for name in ("issuer", "jwks_url", "introspection_url"):
         url = getattr(oauth, name)
         parts = urlsplit(url)

@@ -34,11 +34,12 @@ from cordboard.app import App
 from cordboard.errors import CordboardError, InvalidArguments, ReadOnly
 from cordboard.guard import Question
 from cordboard.identity import Identity, operator
-from cordboard.mcp_server import asking, reading, telling
+from cordboard.mcp_server import answered, apps, asking, reading, telling
 from cordboard.mcp_server.http import carried
 from cordboard.mcp_server.schema import input_schema, output_schema
 from cordboard.mcp_server.stdio import NotedLines
 from cordboard.mcp_server.strict import read_arguments
+from cordboard.mcp_server.tracing import MessageSpans
 from cordboard.service import Caller
 from cordboard.tool import AnyTool, Desk, Prompt
 
@@ -69,6 +70,7 @@ class CordboardServer(MCPServer[Any]):
             version=version("cordboard"),
             request_state_security=security,
             subscriptions=False,
+            extensions=[apps.extension(tools)],
             lifespan=_run_app,
             log_level="WARNING",
         )
@@ -79,6 +81,8 @@ class CordboardServer(MCPServer[Any]):
         self._wire = [_wire(tool) for tool in self._listed]
         self._prompts = {prompt.name: prompt for prompt in prompts}
         reading.register(self, prompts)
+        # In the place of the SDK's own, which tells names and ids as clients sent them.
+        self.middleware[0] = MessageSpans([*self._all, *self._prompts])
 
     async def list_tools(self) -> list[WireTool]:
         """The tools of this process, always in the same order."""
@@ -92,8 +96,10 @@ class CordboardServer(MCPServer[Any]):
             tool, caller = self._named(name), self.caller(context)
             caller.identity.require(*tool.needs)
             given = read_arguments(tool.input, name, arguments, self.app.settings.ignore_arguments)
+            service = self.app.service_of(caller.account)
             with progress.heard_by(telling.listener(context)):
-                answer = await tool.run(Desk(self.app.service_of(caller.account), caller), given)
+                answer = await tool.run(Desk(service, caller), given)
+            for_view = await apps.result_meta(service, caller, answer)
         except CordboardError as exc:
             return _failed(self.commands(str(exc)), exc.code)
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
@@ -101,7 +107,10 @@ class CordboardServer(MCPServer[Any]):
         if isinstance(answer, Question):
             return asking.put(replace(answer, text=self.commands(answer.text)))
         data = answer.model_dump(mode="json")
-        return _result(data | {"message": self.commands(data["message"])})
+        data["message"] = self.commands(data["message"])
+        if context is not None:
+            answered.check(context.request_context.request, data)
+        return _result(data, for_view)
 
     def commands(self, text: str) -> str:
         """Text whose commands work as they stand: with the store, where it is not the default one."""
@@ -147,7 +156,8 @@ class CordboardServer(MCPServer[Any]):
     def _named(self, name: str) -> AnyTool:
         tool = self._all.get(name)
         if tool is None:
-            near = difflib.get_close_matches(name[:100], list(self._all), 1)
+            for_models = [tool.name for tool in self._all.values() if not tool.app_only]
+            near = difflib.get_close_matches(name[:100], for_models, 1)
             hint = f"Did you mean {near[0]}?" if near else "tools/list shows the tools there are."
             raise InvalidArguments("There is no such tool.", hint)
         if tool not in self._listed:
@@ -182,13 +192,16 @@ def _wire(tool: AnyTool) -> WireTool:
             idempotent_hint=hints.idempotent,
             open_world_hint=hints.open_world,
         ),
+        meta=apps.tool_meta(tool),
     )
 
 
-def _result(data: dict[str, Any]) -> CallToolResult:
+def _result(data: dict[str, Any], for_view: dict[str, Any] | None) -> CallToolResult:
     """Text and structured content say the same: some hosts pass on only one of them."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=data, meta=for_view
+    )
 
 
 def _failed(text: str, code: str) -> CallToolResult:

@@ -13,6 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 
 from cordboard.identity import Identity
+from cordboard.mcp_server.answered import AnsweredOnce
+from cordboard.mcp_server.messages import WellFormed
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,7 +49,9 @@ def endpoint(
         transport_security=unchecked,
     )
     inner = cast(Route, made.routes[0]).app
-    return Route("/mcp", _SignedIn(inner, authenticate)), server.session_manager.run
+    return Route(
+        "/mcp", _SignedIn(WellFormed(AnsweredOnce(inner)), authenticate)
+    ), server.session_manager.run
 
 
 class _SignedIn:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cordboard.service.approving import Approvals
 from cordboard.service.changing import Changes
+from cordboard.service.in_app import InApp
 from cordboard.service.looking import Lookups
 from cordboard.service.planning import Caller, Planner, Times
 from cordboard.service.routing import Routes
@@ -15,6 +16,7 @@ __all__ = [
     "BindingService",
     "Caller",
     "Changes",
+    "InApp",
     "Lookups",
     "Planner",
     "Routes",
@@ -29,4 +31,5 @@ class BindingService:
     lookups: Lookups
     routes: Routes
     changes: Changes
+    in_app: InApp
     approvals: Approvals

@@ -5,14 +5,15 @@ from __future__ import annotations
 from cordboard import facts, journal
 from cordboard.answers import ChangeResult
 from cordboard.approvers import Approvers, VerifiedApprover
+from cordboard.canonical import digest
 from cordboard.clock import Clock, stamp
-from cordboard.engine import Engine
-from cordboard.errors import InvalidArguments, PlanNotFound, ReadOnly
-from cordboard.guard import Guard
+from cordboard.engine import Engine, frozen
+from cordboard.errors import InvalidArguments, NotAllowed, PlanNotFound, ReadOnly
+from cordboard.guard import Clearance, Guard
 from cordboard.journal import Event
 from cordboard.results import Results
-from cordboard.stores import Store, Transaction, plans
-from cordboard.stores.plans import PlanRecord
+from cordboard.stores import Store, Transaction, listing, plans
+from cordboard.stores.plans import NEWEST, PlanRecord
 
 
 class Approvals:
@@ -42,6 +43,22 @@ class Approvals:
         """Plans of any state, newest first."""
         return await self._store.read(lambda tx: plans.newest(tx, self._account, limit=limit))
 
+    async def matching(
+        self, query: str, *, waiting: bool, before: int = NEWEST, limit: int = 50
+    ) -> list[PlanRecord]:
+        """Plans that wait (else all others), newest first, of which the requester, a number or an
+        agent contains `query`. `before`: the ordinal to go on from."""
+        now = stamp(self._clock())
+        return await self._store.read(
+            lambda tx: listing.matching(
+                tx, self._account, now, query, before, limit, waiting=waiting
+            )
+        )
+
+    async def under_way(self, limit: int = 50) -> list[PlanRecord]:
+        """Plans begun and not settled, newest first."""
+        return await self._store.read(lambda tx: listing.under_way(tx, self._account, limit))
+
     async def find(self, plan_id: str) -> PlanRecord:
         """A plan by id. Raises: PlanNotFound."""
         record = await self._store.read(lambda tx: plans.find(tx, self._account, plan_id))
@@ -59,16 +76,53 @@ class Approvals:
         """The facts a person reads before approving, the same as in the client's question."""
         return facts.question(record.plan, record.reason)
 
+    async def moved(self, record: PlanRecord) -> list[str]:
+        """What moved under an open plan, in sentences, as far as our own store tells. Writes nothing."""
+        return await self._engine.moved(record)
+
+    async def enrolment(self, name: str) -> str:
+        """Which enrolment an approver's is: another text once removed and enrolled anew; "" for
+        nobody's name."""
+        key = {"account": self._account, "name": name}
+        row = await self._store.glance(lambda tx: tx.one("approver_get", **key))
+        return "" if row is None else digest(f"{row['added_at']} {row['passphrase']}")
+
+    async def may(self, record: PlanRecord, name: str) -> None:
+        """Whether this approver could approve it now, but for what approving itself finds out.
+        Writes nothing. Raises: ReadOnly, Frozen, NotAllowed."""
+        self.writable()
+        await self._store.glance(lambda tx: frozen(tx, self._account))
+        if not record.intact:
+            raise NotAllowed(
+                "The text of this plan is not the one it was made with: somebody edited it.",
+                "Decline it, have the change asked for again, and run `cordboard journal verify`.",
+            )
+        for approver in await self.approvers.everyone():
+            if approver.name == name:
+                self._guard.other_eyes(record, approver.name, approver.people)
+
     async def approve(self, record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
         """Approve a plan, as a verified approver, and apply it at once.
 
         Raises: NotAllowed (four eyes, policy), Frozen, ReadOnly, StoreUnavailable.
         """
+        clearance = await self._cleared(record, approver)
+        return self._results.of(await self._engine.apply(clearance), stamp(self._clock()))
+
+    async def begin(self, record: PlanRecord, approver: VerifiedApprover) -> PlanRecord:
+        """Approve a plan, as `approve` does, and answer once it is begun: at a vendor it goes on."""
+        return await self._engine.apply(await self._cleared(record, approver), stay=False)
+
+    async def _cleared(self, record: PlanRecord, approver: VerifiedApprover) -> Clearance:
         self.writable()
         clearance = self._guard.by_approver(record, approver)
         if record.state == "approved":  # where it could not be applied; that approval stands
-            clearance = await self._engine.stored_clearance(record) or clearance
-        return self._results.of(await self._engine.apply(clearance), stamp(self._clock()))
+            return await self._engine.stored_clearance(record) or clearance
+        return clearance
+
+    def command(self, words: str) -> str:
+        """A command of ours as it works at a terminal of this machine, for this account."""
+        return self._results.at_terminal(words)
 
     async def ended(self, plan_id: str) -> ChangeResult:
         """What became of a plan that is under way, once it has ended; however long that takes."""

@@ -136,7 +136,8 @@ class Changes:
     async def get(self, caller: Caller, plan_id: str, *, every: bool = False) -> ChangeResult:
         """What became of a plan."""
         record = await self._engine.caught_up(await self.find(caller.account, plan_id))
-        return self._results.of(record, stamp(self._clock()), every=every)
+        in_chat = caller.asker.shows_app
+        return self._results.of(record, stamp(self._clock()), every=every, in_chat=in_chat)
 
     async def discard(self, caller: Caller, plan_id: str) -> ChangeResult:
         """Drop a plan that was not applied; of an applied one, its result."""
@@ -179,15 +180,23 @@ class Changes:
         return await self._store.glance(lambda tx: _found(tx, account, plan_id))
 
     def _result(
-        self, record: PlanRecord, *, status: Status | None = None, note: str = ""
+        self,
+        record: PlanRecord,
+        *,
+        status: Status | None = None,
+        note: str = "",
+        in_chat: bool = False,
     ) -> ChangeResult:
-        return self._results.of(record, stamp(self._clock()), status=status, note=note)
+        now = stamp(self._clock())
+        return self._results.of(record, now, status=status, note=note, in_chat=in_chat)
 
     async def _go_on(self, caller: Caller, record: PlanRecord) -> ChangeResult | Question:
-        """As far as this call can go: ask at `client` where the client can, else say what is missing."""
-        if record.state != "open" or record.plan.level != "client" or not caller.asker.can_ask:
-            return self._result(record)
-        question = self._guard.question(record)
+        """As far as this call can go: ask where the client can, else say what is missing."""
+        told = self._result(record, in_chat=caller.asker.shows_app)
+        way = caller.asker.way(record.plan.level, told.approve.url)
+        if record.state != "open" or not way:
+            return told
+        question = self._guard.question(record, told.approve.url if way == "url" else "")
         event = Event("asked", caller.principal, record.plan_id, record.hash)
         now = stamp(self._clock())
         await self._store.write(lambda tx: journal.append(tx, caller.account, now, event))
@@ -215,12 +224,16 @@ class Changes:
             if closed.state != "declined":  # settled by somebody else in the same moment
                 return self._result(closed)
             return self._result(closed, status="not_confirmed", note="The person declined.")
-        if answer.verdict is Verdict.SILENT:
-            return self._result(record, note="Nobody answered the question in the client.")
+        if answer.verdict in _WAITS:
+            return self._result(record, note=_WAITS[answer.verdict])
         note = _NO_ANSWER[answer.verdict]
         return self._result(record, status="not_confirmed", note=note)
 
 
+_WAITS = {
+    Verdict.SILENT: "Nobody answered the question in the client.",
+    Verdict.OPENED: "The user was sent to the approvals page; nobody has decided there yet.",
+}
 _NO_ANSWER = {
     Verdict.CANCELLED: "The question was cancelled; the plan stays open, ask again to be asked again.",
     Verdict.MALFORMED: "The client's answer was not a clear yes or no; the plan stays open.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from cordboard.errors import (
     PathwayNotFound,
     PlanNotFound,
     PlatformError,
+    PlatformUnreachable,
     RequestError,
     StoreUnavailable,
 )
@@ -72,6 +73,8 @@ class Site:
     app: App
     http: HttpSettings
     verifier: Verifier
+    at_end: Sequence[Callable[[], Awaitable[None]]] = ()
+    """What lets go of connections when the serving ends."""
 
     async def caller(self, connection: HTTPConnection) -> Identity:
         """Who calls, by the bearer token of the request. Raises: Unauthenticated."""
@@ -117,6 +120,7 @@ _STATUS: tuple[tuple[type[CordboardError], int], ...] = (
     (PathwayNotFound, 404),
     (PlanNotFound, 404),
     (RequestError, 400),
+    (PlatformUnreachable, 503),
     (PlatformError, 502),
     (StoreUnavailable, 503),
 )

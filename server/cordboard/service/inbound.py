@@ -1,0 +1,72 @@
+"""What answers a number inbound on the `local` platform: the question a voice stack of one's own
+asks at every call. One indexed statement, remembered until something is committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cordboard.display import shown
+from cordboard.errors import NumberNotFound
+from cordboard.service.looking import shaped
+from cordboard.stores import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRoute:
+    """Who answers a number, on which pathway; `agent` is "" where nobody does.
+
+    The pathway is the number's own, else the agent's; "" and 0 for none. `pathway_version` is as
+    it was set: 0 where it is not pinned. `resolved_version` is the version a call gets: the pinned
+    one, else the newest recorded, 0 where none is. `version` counts the changes of what answers the
+    number; it only rises, so of two answers the later state is told.
+    """
+
+    number: str
+    agent: str
+    name: str
+    pathway_id: str
+    pathway_version: int
+    resolved_version: int
+    start_node_id: str
+    version: int
+
+
+class InboundRoutes:
+    """The lookups of one store, for every account."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, account: str, number: str) -> InboundRoute:
+        """What answers a number now, as last committed by whichever process.
+
+        Raises: InvalidNumberFormat, NumberNotFound, StoreUnavailable.
+        """
+
+        def look(tx: Transaction) -> InboundRoute | None:
+            return _read(tx, account, number)
+
+        found = await self._store.recall(("inbound", account, number), look)
+        if found is None:
+            shaped(number)
+            raise NumberNotFound(
+                f"{number} is not a number of this account's local platform.",
+                "Import it, or correct the number: `cordboard numbers` lists what there is.",
+            )
+        return found
+
+
+def _read(tx: Transaction, account: str, number: str) -> InboundRoute | None:
+    row = tx.one("inbound_route", account=account, number=number)
+    if row is None:
+        return None
+    return InboundRoute(
+        number,
+        row["agent"],
+        shown(row["name"]),
+        row["pathway_id"],
+        row["pathway_version"],
+        row["pathway_version"] or row["newest"] or 0,
+        row["start_node_id"],
+        row["version"],
+    )

@@ -1,0 +1,259 @@
+"""What every request passes, whatever it is for: names, origins, sizes, headers, the last resort.
+
+Outermost of the app, and pure ASGI: `/mcp`, pages, REST and health all lie behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import anyio
+
+from cordboard.config.http import HttpSettings, is_loopback
+from cordboard.web.refusing import CRASH, Refusal, answered, log_crash
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_BODY_SECONDS = 30.0
+_CLOSE = {"Connection": "close"}
+"""With an answer to a request that was not read to its end."""
+_NO_NAME = Refusal(
+    421,
+    "HOST_NOT_ALLOWED",
+    "This server is not called by that name.",
+    "The operator names it by --public-url, or in allowed_hosts of [http].",
+    _CLOSE,
+)
+_NO_ORIGIN = Refusal(
+    403,
+    "ORIGIN_NOT_ALLOWED",
+    "Pages of that origin may not call this server.",
+    "The operator allows others in allowed_origins of [http].",
+    _CLOSE,
+)
+_TOO_SLOW = Refusal(
+    408, "REQUEST_TIMEOUT", "The body did not arrive in time.", "Send it again.", _CLOSE
+)
+
+
+_DIGITS = 18
+_Header = tuple[bytes, bytes]
+_NOWHERE, _WITHIN = (b"referrer-policy", b"no-referrer"), (b"referrer-policy", b"same-origin")
+"""A page's forms need the second: under the first, browsers send `Origin: null` with them."""
+
+
+class Edge:
+    """The ASGI app around the app.
+
+    Hosts: the public URL's and `allowed_hosts`, with a port (that one) or without (any); on
+    loopback, or where every address is listened on, the loopback names; else the address itself.
+    Origins: none; the page's own server; the public URL; `allowed_origins`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, http: HttpSettings, body_seconds: float = _BODY_SECONDS
+    ) -> None:
+        """`body_seconds`: so long may a body take from its first byte to its last."""
+        self._app, self._most, self._body_seconds = app, http.body_bytes, body_seconds
+        public = urlsplit(http.url)
+        self._scheme, self._loopback = public.scheme, http.is_loopback or http.host in _EVERYWHERE
+        self._hosts = {host.lower() for host in http.allowed_hosts}
+        if http.public_url:
+            default = ":443" if public.scheme == "https" else ":80"
+            named = public.netloc.lower()
+            self._hosts |= {named, named.removesuffix(default), named + default}
+        if not self._loopback:
+            self._hosts.add(f"[{http.host}]" if ":" in http.host else http.host.lower())
+        self._origins = {origin.lower().rstrip("/") for origin in http.allowed_origins}
+        self._origins.add(http.url.lower())
+        self._added = _added(secure=public.scheme == "https")
+        self._too_large = Refusal(
+            413,
+            "BODY_TOO_LARGE",
+            f"A body has at most {http.body_bytes} bytes here.",
+            "Send less, in several requests.",
+            _CLOSE,
+        )
+        self._ending = anyio.Event()
+
+    def drain(self) -> None:
+        """End the streams that would go on for ever; what was asked and is not answered goes on."""
+        self._ending.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _Answer(send, self._added)
+        try:
+            request = _Request(scope)
+            refusal = self._unwelcome(request)
+            if refusal is None and request.has_body:
+                heard = await self._heard(receive)
+                if isinstance(heard, Refusal):
+                    refusal = heard
+                elif heard is None:
+                    return  # nobody is there any more
+                else:
+                    receive = heard
+            elif request.streams:
+                receive = self._until_ending(receive)
+            if refusal is not None:
+                await answered(refusal, scope)(scope, receive, answer.send)
+                return
+            await self._app(scope, receive, answer.send)
+            if self._ending.is_set():
+                await answer.end()
+        except Exception as exc:  # noqa: BLE001 - the last stop before the wire
+            log_crash(scope, exc)
+            if not answer.started:
+                await answered(CRASH, scope)(scope, receive, answer.send)
+
+    def _unwelcome(self, request: _Request) -> Refusal | None:
+        if not self._is_ours(request):
+            return _NO_NAME
+        origin = request.origin
+        if origin is not None and not self._may_call(origin, request.host):
+            return _NO_ORIGIN
+        return self._too_large if request.length > self._most else None
+
+    def _is_ours(self, request: _Request) -> bool:
+        name = _name(request.host)
+        if name is None:
+            return False
+        if request.host in self._hosts or name in self._hosts:
+            return True
+        return self._loopback and is_loopback(name.strip("[]"))
+
+    def _may_call(self, origin: str, host: str) -> bool:
+        if origin in self._origins:
+            return True
+        local = is_loopback((_name(host) or "").strip("[]"))
+        schemes = ("http", "https") if local else (self._scheme,)
+        return any(origin == f"{scheme}://{host}" for scheme in schemes)
+
+    async def _heard(self, receive: Receive) -> Receive | Refusal | None:
+        """The whole body, to be received again; None where the client left."""
+        body = bytearray()
+        with anyio.move_on_after(self._body_seconds) as waiting:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > self._most:
+                    return self._too_large
+                if not message.get("more_body", False):
+                    break
+        if waiting.cancelled_caught:
+            return _TOO_SLOW
+        kept: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def again() -> Message:
+            return kept.pop() if kept else await receive()
+
+        return again
+
+    def _until_ending(self, receive: Receive) -> Receive:
+        """What a stream hears: the client's leaving, or ours."""
+
+        async def hear() -> Message:
+            message: Message = {"type": "http.disconnect"}
+            async with anyio.create_task_group() as group:
+
+                async def end() -> None:
+                    await self._ending.wait()
+                    group.cancel_scope.cancel()
+
+                group.start_soon(end)
+                message = await receive()
+                group.cancel_scope.cancel()
+            return message
+
+        return hear
+
+
+class _Request:
+    """What the edge looks at; `host` and `origin` in lower case, `length` 0 where none is told."""
+
+    __slots__ = ("has_body", "host", "length", "origin", "streams")
+
+    def __init__(self, scope: Scope) -> None:
+        self.host, self.length, self.has_body = "", 0, False
+        self.origin: str | None = None
+        accepts_events = False
+        for name, value in scope["headers"]:
+            # Of two, something between us may have believed the other: neither counts.
+            if name == b"host":
+                self.host = "?" if self.host else value.decode("latin-1").lower()
+            elif name == b"origin":
+                self.origin = "?" if self.origin is not None else value.decode("latin-1").lower()
+            elif name == b"content-length":
+                self.length = int(value[:_DIGITS]) if value.isdigit() else 0
+                self.has_body = self.has_body or value != b"0"
+            elif name == b"transfer-encoding":
+                self.has_body = True
+            elif name == b"accept":
+                accepts_events = accepts_events or b"text/event-stream" in value
+        self.streams = accepts_events and scope["method"] == "GET"
+
+
+class _Answer:
+    """The way out: adds the headers that every answer has."""
+
+    __slots__ = ("_added", "_ended", "_send", "started")
+
+    def __init__(self, send: Send, added: tuple[_Header, ...]) -> None:
+        self._send, self._added = send, added
+        self.started = self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Send on; what the app itself says of a header stays."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            given = list(message.get("headers", ()))
+            said = {name.lower(): value for name, value in given}
+            given += [header for header in self._added if header[0] not in said]
+            if b"referrer-policy" not in said:
+                is_page = said.get(b"content-type", b"").startswith(b"text/html")
+                given.append(_WITHIN if is_page else _NOWHERE)
+            message = {**message, "headers": given}
+        elif message["type"] == "http.response.body":
+            self._ended = not message.get("more_body", False)
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Finish what the app left open."""
+        if self.started and not self._ended:
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _added(*, secure: bool) -> tuple[_Header, ...]:
+    always = (
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    )
+    return (*always, (b"strict-transport-security", b"max-age=31536000")) if secure else always
+
+
+def _name(host: str) -> str | None:
+    """The name in a Host header, without its port; None where there is none, or more than that."""
+    if host.startswith("["):
+        name, bracket, rest = host.partition("]")
+        name = name + bracket if bracket else ""
+    else:
+        name, colon, rest = host.partition(":")
+        rest = colon + rest
+    if not name or (rest and not (rest[0] == ":" and rest[1:].isdigit())):
+        return None
+    return name
