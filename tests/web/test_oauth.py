@@ -335,6 +335,12 @@ async def test_a_key_that_is_published_for_something_else_verifies_nothing(
         assert await s.known() is None
 
 
+async def test_a_key_that_its_issuer_let_everybody_have_verifies_nothing() -> None:
+    async with scene() as s:
+        s.line.instead = httpx.Response(200, json={"keys": [s.house.key.as_dict(private=True)]})
+        assert await s.known() is None
+
+
 @pytest.mark.filterwarnings("ignore:Key size should be")
 async def test_a_weak_key_verifies_nothing() -> None:
     async with scene() as s:
@@ -686,7 +692,12 @@ async def test_no_token_and_no_secret_stands_in_a_log_or_an_error(
 
 @pytest.mark.parametrize(
     "url",
-    ["http://sign-in.example/jwks", "https://user:secret@sign-in.example/jwks", "https:///jwks"],
+    [
+        "http://sign-in.example/jwks",
+        "https://user:secret@sign-in.example/jwks",
+        "https:///jwks",
+        "https://[x",
+    ],
 )
 async def test_an_address_that_cannot_be_used_is_told_at_once(url: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -199,6 +199,7 @@ async def test_two_live_tokens_have_two_names(world: World) -> None:
     assert await a_token(world, account="acme") and await a_token(world, "CI")
 
     await tokens.revoke("default", "ci", "operator")
+    world.clock.advance(1)
     second = await a_token(world, days=1)
     world.clock.advance(DAY)
     third = await a_token(world)

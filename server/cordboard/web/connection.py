@@ -30,7 +30,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._patience: asyncio.TimerHandle | None = None
-        self._refused = False
+        self._refused = self._heard = False
         self._around = self._fields = self._in_fields = self._inside = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,6 +44,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        self._heard = True
         self._around += len(data)
         super().data_received(data)
         # A field or a chunk's extension that never ends is told to nobody before its end.
@@ -102,7 +103,7 @@ class Connection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._patience = None
-        if self._around == 0:  # connected in advance, as browsers do, and not needed
+        if not self._heard:  # connected in advance, as browsers do, and not needed
             self.transport.close()
         elif not self.transport.is_closing():
             self._refuse(*_TOO_LATE)
@@ -112,7 +113,7 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        if not self._answering:
+        if not self._answering or not self.cycle.response_started:
             body = json.dumps({"error": {"code": code, "what": what, "remedy": ""}})
             head = (
                 f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"

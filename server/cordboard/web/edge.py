@@ -61,14 +61,14 @@ class Edge:
         public = urlsplit(http.url)
         self._scheme, self._loopback = public.scheme, http.is_loopback or http.host in _EVERYWHERE
         self._hosts = {host.lower() for host in http.allowed_hosts}
+        default = ":443" if public.scheme == "https" else ":80"
+        named = public.netloc.lower().removesuffix(default)  # as browsers write it
         if http.public_url:
-            default = ":443" if public.scheme == "https" else ":80"
-            named = public.netloc.lower()
-            self._hosts |= {named, named.removesuffix(default), named + default}
+            self._hosts |= {named, named + default}
         if not self._loopback:
             self._hosts.add(f"[{http.host}]" if ":" in http.host else http.host.lower())
         self._origins = {origin.lower().rstrip("/") for origin in http.allowed_origins}
-        self._origins.add(http.url.lower())
+        self._origins.add(f"{public.scheme}://{named}")
         self._added = _added(secure=public.scheme == "https")
         self._too_large = Refusal(
             413,

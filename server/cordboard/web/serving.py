@@ -28,7 +28,7 @@ from sse_starlette.sse import AppStatus
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from cordboard import logs
+from cordboard import logs, telemetry
 from cordboard.config import Settings
 from cordboard.config.http import HttpSettings
 from cordboard.errors import ConfigError, CordboardError, StoreUnavailable
@@ -48,10 +48,13 @@ _WORKER_STARTS_SECONDS = 60
 def bound(settings: Settings) -> tuple[Settings, socket.socket]:
     """Listen: the settings with the port that was got where 0 was asked for, and the socket.
 
-    Raises: ConfigError for an address or TLS files that cannot be used.
+    Raises: ConfigError for an address or TLS files that cannot be used, or a package that is
+    missing.
     """
     http = _served(settings)
     _check_tls(http)
+    if http.telemetry:
+        telemetry.check()
     try:
         listening = _listening(http.host, http.port)
     except OSError as exc:
@@ -104,7 +107,10 @@ def serve(settings: Settings, listening: socket.socket) -> int:
     if http.workers == 1:
         for number in _SIGNALS:  # uvicorn raises it again behind its end, which was in order
             signal.signal(number, _nothing)
-        uvicorn.Server(config).run([listening])
+        try:
+            uvicorn.Server(config).run([listening])
+        except SystemExit:  # it could not start, and said why
+            return 1
         return 0
     workers = _Workers(config, [listening])
     workers.run()
@@ -159,13 +165,13 @@ def _connections() -> int:
 
 def _app(settings: Settings) -> Edge:
     """The app of one process; uvicorn asks for it where its loop runs and its signals are set."""
-    from cordboard import telemetry
     from cordboard.app import build_web
 
     if multiprocessing.parent_process() is not None:
         _become_worker()
     try:
-        telemetry.start(wanted=_served(settings).telemetry)
+        if _served(settings).telemetry:
+            telemetry.start()
         edge: Edge = build_web(settings)
     except CordboardError as exc:
         sys.stderr.write(f"{exc}\n")

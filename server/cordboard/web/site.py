@@ -139,6 +139,9 @@ def refusal(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, CordboardError):
         raise exc
     said = {"code": exc.code, "what": exc.what, "remedy": exc.remedy}
+    if isinstance(exc, StoreUnavailable):  # where it lies is no caller's business
+        said["what"] = "The store cannot be used now."
+        said["remedy"] = exc.default_remedy
     wait = exc.retry_after if isinstance(exc, NotAllowed) else 0
     headers = {"Retry-After": str(wait)} if wait else {}
     return JSONResponse({"error": said}, status_of(exc), headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 from opentelemetry.trace import SpanKind
 
 from cordboard import telemetry
@@ -25,7 +26,7 @@ class _Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _flushing(send))
             return
         method = scope["method"]
         said = {"http.request.method": method, "url.scheme": scope["scheme"]}
@@ -46,6 +47,17 @@ class _Traced:
                 if route:
                     span.update_name(f"{method} {route}")
                     span.set_attribute("http.route", route)
+
+
+def _flushing(send: Send) -> Send:
+    """Sends what spans are kept back before the end is told: a worker is gone right after it."""
+
+    async def noted(message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown."):
+            await anyio.to_thread.run_sync(telemetry.flush)
+        await send(message)
+
+    return noted
 
 
 def _parent(scope: Scope) -> Context | None:

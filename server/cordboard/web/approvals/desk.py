@@ -72,9 +72,14 @@ class Desk:
             raise BadToken
 
 
+def told(account: str) -> str:
+    """An account as addresses and pages name it: the default one not at all."""
+    return "" if account == DEFAULT_ACCOUNT else account
+
+
 def url(path: str, account: str, **query: str | int) -> str:
     """The address of a page of ours, with what is empty left out."""
-    named = {"account": "" if account == DEFAULT_ACCOUNT else account} | query
+    named = {"account": told(account)} | query
     text = urlencode({name: value for name, value in named.items() if value not in ("", 0)})
     return f"{ROOT}{path}" + (f"?{text}" if text else "")
 
@@ -111,7 +116,7 @@ def browser(desk: Desk, session: Session) -> dict[str, str]:
     account = session.account
     return {
         "approver": session.approver,
-        "account": "" if account == DEFAULT_ACCOUNT else account,
+        "account": told(account),
         "token": desk.sessions.token(session.nonce),
         "sign_out": url("/sign-out", account),
         "home": url("", account),

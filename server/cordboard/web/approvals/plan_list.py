@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -69,14 +71,14 @@ async def _settled(desk: Desk, request: Request, session: Session) -> Response:
     )
 
 
-def _page(desk: Desk, session: Session, words: str, *, show: str, **told: object) -> Response:
+def _page(desk: Desk, session: Session, words: str, *, show: str, **told: Any) -> Response:
     account = session.account
     return page(
         "plans",
         browser=desks.browser(desk, session),
         words=words,
         show=show,
-        account="" if account == desks.DEFAULT_ACCOUNT else account,
+        account=desks.told(account),
         list_url=desks.url("", account),
         settled_url=desks.url("", account, q=words, show="settled"),
         plain_url=desks.url("", account, show=show),

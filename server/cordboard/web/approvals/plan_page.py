@@ -47,25 +47,10 @@ async def answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The page of a plan. `problem`: why what was just asked for was not done."""
-    now, account, path = desk.now, session.account, f"/{record.plan_id}"
+    now = desk.now
     words, still = desks.words(request), request.query_params.get("live", "") == "off"
     part = views.changes(record, now, words, desks.whole(request, "page", 1))
     live = record.state in _LIVE
-    here: dict[str, Any] = {"q": words, "live": "off" if still else ""}
-    urls = {
-        "list": desks.url("", account),
-        "here": desks.url(path, account, **here, page=part.page if part.page > 1 else 0),
-        "every": desks.url(path, account, live=here["live"]),
-        "bare": desks.url(path, account),
-        "still": desks.url(path, account, q=words, live="off"),
-        "live": desks.url(path, account, q=words),
-        "back": desks.url(path, account, **here, page=part.page - 1),
-        "next": desks.url(path, account, **here, page=part.page + 1),
-        "approve": desks.url(f"{path}/approve", account),
-        "decline": desks.url(f"{path}/decline", account),
-        "undoes": record.undoes and desks.url(f"/{record.undoes}", account),
-        "undone": record.undone_by and desks.url(f"/{record.undone_by}", account),
-    }
     return page(
         "plan",
         status,
@@ -78,10 +63,30 @@ async def answer(
         live=live,
         still=still,
         refresh=_LIVE_SECONDS if live and not still else 0,
-        urls=urls,
+        urls=_urls(record, session.account, part, "off" if still else ""),
         outcome_words=views.OUTCOMES,
         guarded=views.GUARDED,
     )
+
+
+def _urls(record: PlanRecord, account: str, part: views.Shown, live: str) -> dict[str, str]:
+    """Where the links and forms of the page lead."""
+    path, words = f"/{record.plan_id}", part.words
+    here: dict[str, Any] = {"q": words, "live": live}
+    return {
+        "list": desks.url("", account),
+        "here": desks.url(path, account, **here, page=part.page if part.page > 1 else 0),
+        "every": desks.url(path, account, live=live),
+        "bare": desks.url(path, account),
+        "still": desks.url(path, account, q=words, live="off"),
+        "live": desks.url(path, account, q=words),
+        "back": desks.url(path, account, **here, page=part.page - 1),
+        "next": desks.url(path, account, **here, page=part.page + 1),
+        "approve": desks.url(f"{path}/approve", account),
+        "decline": desks.url(f"{path}/decline", account),
+        "undoes": record.undoes and desks.url(f"/{record.undoes}", account),
+        "undone": record.undone_by and desks.url(f"/{record.undone_by}", account),
+    }
 
 
 def _told(record: PlanRecord, now: str) -> dict[str, Any]:

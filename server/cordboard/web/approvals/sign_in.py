@@ -43,7 +43,7 @@ async def _form(
         "sign_in",
         status,
         headers,
-        account="" if account == desks.DEFAULT_ACCOUNT else account,
+        account=desks.told(account),
         action=desks.url("/sign-in", account),
         wanted=desks.place(wanted, account),
         name=shown(name, 64),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cordboard import outcomes
 from cordboard.display import printable, shown
-from cordboard.plan import Plan
 from cordboard.stores.plans import PlanRecord
 from cordboard.web.approvals.moments import moment
 
@@ -20,12 +19,11 @@ def said(record: PlanRecord, now: str) -> list[str]:
     if record.state == "open":
         return ["Nothing has changed yet: it is done once an approver approves it."]
     if record.state == "approved":
-        return [
-            f"{_approved(record)} Nothing has changed yet: whoever approved it has no key for "
-            f"{plan.platform}, and a server that has one applies it."
-        ]
+        key = f"whoever approved it has no key for {plan.platform}"
+        waits = f"Nothing has changed yet: {key}, and a server that has one applies it."
+        return [_approved(record), waits]
     if record.state in _DONE:
-        return [_outcome(record, now), _approved(record), *_still_to_do(record, now)]
+        return [_outcome(record, now), _approved(record), *_still_to_do(record)]
     return _not_done(record)
 
 
@@ -57,15 +55,15 @@ def _how_known(record: PlanRecord) -> str:
     return "read back" if len(record.plan.draft.changes) == 1 else "all read back"
 
 
-def _still_to_do(record: PlanRecord, now: str) -> list[str]:
+def _still_to_do(record: PlanRecord) -> list[str]:
     if record.state == "partly_applied":
         return ["To finish it, have the same change asked for again: what is done stays as it is."]
     if record.state != "unknown":
         return []
     held_until = outcomes.settled_from(record)
     if held_until and not record.plan.draft.one_way:
-        wait = "are held until then, then read, and settled or gone on with."
-        return [f"An answer was lost. The numbers {wait} Not before {moment(held_until)}."]
+        until = f"held until {moment(held_until)}, then read, and settled or gone on with."
+        return [f"An answer was lost: what is not known is {until}"]
     settle = f"`cordboard plans settle {record.plan_id}` records what a person finds there."
     return [f"{record.plan.platform} cannot be read: {settle}"]
 
@@ -108,11 +106,6 @@ def way_back(record: PlanRecord) -> str:
 def undone(record: PlanRecord) -> str:
     """The plan that undid it, or ""."""
     return printable(record.undone_by)
-
-
-def consequence(plan: Plan) -> str:
-    """What approving does, in so many words."""
-    return f"Approving applies the whole plan at once: {_numbers(len(plan.draft.changes))}."
 
 
 def _numbers(count: int) -> str:

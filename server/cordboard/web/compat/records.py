@@ -65,6 +65,13 @@ def held(tx: Transaction, account: str, agent: str) -> list[Held]:
     return [Held(_record(row), _binding(row)) for row in rows]
 
 
+def first(tx: Transaction, account: str, agent: str) -> str:
+    """The first number that an agent holds; "" where it holds none."""
+    every = {"provider": "", "query": "", "state": "any", "after": "", "limit": 1}
+    row = tx.one("numbers_page_of_agent", account=account, agent=agent, **every)
+    return str(row["number"]) if row else ""
+
+
 def find_held(tx: Transaction, account: str, agent: str, number: str) -> Held | None:
     """One number at one agent; None where it does not hold it."""
     row = tx.one("number_get", account=account, number=number)

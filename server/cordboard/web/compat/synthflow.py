@@ -48,7 +48,7 @@ from cordboard.web.compat.vendor import (
 from cordboard.web.site import BEARER, Site
 
 _BY_NUMBER, _BY_SLUG = "phone_numbers", "phone_number_slugs"
-_STATES = {"": "any", "true": "free", "false": "attached"}
+_STATES = {(): "any", ("true",): "free", ("false",): "attached"}
 _MOST = 200
 _LAST_OFFSET = 100_000_000
 _OK = {"status": "ok"}
@@ -107,7 +107,7 @@ async def _assistants(desk: Desk, request: Request) -> Any:
 
     def work(tx: Transaction) -> tuple[list[dict[str, Any]], int]:
         found, total = records.agents(tx, desk.account, "", limit, offset)
-        return [_row(one, records.held(tx, desk.account, one.agent)) for one in found], total
+        return [_row(one, records.first(tx, desk.account, one.agent)) for one in found], total
 
     rows, total = await desk.read(work)
     return _listed("assistants", rows, total, limit, offset)
@@ -121,19 +121,21 @@ async def _assistant(desk: Desk, request: Request) -> Any:
         found = records.find_agent(tx, desk.account, agent)
         if found is None:
             raise AgentNotFound("There is no such assistant.")
-        held = records.held(tx, desk.account, agent)
-        pool = [{"number": n.record.number, "sid": None, "slug": n.record.slug} for n in held]
-        return _row(found, held) | {"attached_phone_numbers": pool}
+        held = [one.record for one in records.held(tx, desk.account, agent)]
+        pool = [{"number": one.number, "sid": None, "slug": one.slug} for one in held]
+        first = held[0].number if held else ""
+        return _row(found, first) | {"attached_phone_numbers": pool}
 
     return _OK | {"response": {"assistants": [await desk.read(work)]}}
 
 
-def _row(agent: Agent, held: list[Held]) -> dict[str, Any]:
+def _row(agent: Agent, first: str) -> dict[str, Any]:
+    """An assistant; `first`: the first of its numbers, which an older field names."""
     return {
         "model_id": own_id(agent.agent),
         "name": agent.name,
         "type": agent.direction,
-        "phone_number": held[0].record.number if held else "",
+        "phone_number": first,
         "created_at": agent.created_at,
         "updated_at": agent.updated_at,
     }
@@ -141,7 +143,7 @@ def _row(agent: Agent, held: list[Held]) -> dict[str, Any]:
 
 async def _numbers(desk: Desk, request: Request) -> Any:
     limit, offset = _page(request)
-    state = _STATES.get(request.query_params.get("is_available", ""))
+    state = _STATES.get(tuple(request.query_params.getlist("is_available")))
     if state is None:
         raise InvalidArguments("is_available: must be true or false.")
 

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from cordboard.answers import ChangeResult
-from cordboard.errors import ApprovalRequired, CordboardError, NotAllowed
+from cordboard.errors import ApprovalRequired, CordboardError, NotAllowed, StoreUnavailable
 from cordboard.identity import Identity, Scope
 from cordboard.request import Asked
 from cordboard.service import Caller
@@ -69,6 +69,10 @@ def refused(exc: CordboardError) -> Refusal:
     wait = exc.retry_after if isinstance(exc, NotAllowed) else 0
     headers = {"Retry-After": str(wait)} if wait else {}
     message = without_platform(f"{exc.what.strip()}{remedy}")
+    if isinstance(exc, StoreUnavailable):  # its own words name files of this machine
+        message = (
+            "The store cannot be used now. Try again later; `cordboard doctor` tells more there."
+        )
     return Refusal(status_of(exc), exc.code, message, headers=headers)
 
 

@@ -55,11 +55,10 @@ class OAuthVerifier:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._oauth, self._account, self._clock = oauth, account, clock
-        url = oauth.jwks_url or oauth.introspection_url
-        parts = urlsplit(url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {} if oauth.jwks_url else introspection.credentials(oauth)
         try:
+            parts = urlsplit(oauth.jwks_url or oauth.introspection_url)
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             self._http = HttpClient(
                 "the authorization server",
                 f"{parts.scheme}://{parts.netloc}",

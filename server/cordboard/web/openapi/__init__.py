@@ -41,7 +41,11 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in ("Cordboard", "Bland", "UnleashX", "Synthflow")],
         "paths": {path: one for room in rooms for path, one in room.paths().items()},
-        "components": {"securitySchemes": schemes, "schemas": parts.schemas()},
+        "components": {
+            "securitySchemes": schemes,
+            "schemas": parts.schemas() | bland.SCHEMAS,
+            "responses": parts.RESPONSES | bland.RESPONSES | synthflow.RESPONSES,
+        },
     }
 
 

@@ -18,11 +18,13 @@ from cordboard.web.openapi.parts import (
     body,
     in_path,
     in_query,
+    named,
     numbers,
     one_of,
     operation,
     or_null,
     record,
+    referred,
     rows,
     whole,
 )
@@ -38,51 +40,43 @@ SECURITY: dict[str, Json] = {
 _KEYS: list[Json] = [{"blandKey": []}]
 _BASE = "/compat/bland"
 _ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$"}
-_SETTINGS: Json = record(
-    {
-        "pathway_id": _ID,
-        "pathway_version": {"type": "integer", "minimum": 0, "maximum": 2**31},
-        "start_node_id": _ID,
-    },
-    ("pathway_version", "start_node_id"),
-    description="All three are replaced together. Without a version, or with 0: the newest.",
-)
-_ATTACHED: dict[str, Json] = {
+_PERSONA: Json = {"$ref": "#/components/schemas/BlandPersona"}
+_SETTINGS = or_null({"$ref": "#/components/schemas/BlandSettings"})
+_HELD: dict[str, Json] = {
     "phone_number": NUMBER,
-    "label": or_null(TEXT),
     "persona_id": OWN_ID,
-    "persona_settings": or_null(_SETTINGS),
+    "persona_settings": _SETTINGS,
 }
-_PERSONA = record(
-    {
-        "id": OWN_ID,
-        "name": TEXT,
-        "user_id": TEXT,
-        "inbound_numbers": rows(record(_ATTACHED)),
-        "created_at": AT,
-        "updated_at": AT,
-    }
-)
-_RECORD = record(
-    {
-        "id": {"type": "integer"},
-        "phone_number": NUMBER,
-        "persona_id": OWN_ID,
-        "persona_settings": or_null(_SETTINGS),
-        "updated_at": AT,
-    }
-)
-_INBOUND = record(
-    {
-        "phone_number": NUMBER,
-        "label": or_null(TEXT),
-        "persona_id": or_null(OWN_ID),
-        "persona_settings": or_null(_SETTINGS),
-        "prompt": NOTHING,
-        "pathway_id": NOTHING,
-        "updated_at": AT,
-    }
-)
+_LABEL: dict[str, Json] = {"label": or_null(TEXT)}
+SCHEMAS: dict[str, Json] = {
+    "BlandSettings": record(
+        {
+            "pathway_id": _ID,
+            "pathway_version": {"type": "integer", "minimum": 0, "maximum": 2**31},
+            "start_node_id": _ID,
+        },
+        ("pathway_version", "start_node_id"),
+        description="All three are replaced together. Without a version, or with 0: the newest.",
+    ),
+    "BlandPersona": record(
+        {
+            "id": OWN_ID,
+            "name": TEXT,
+            "user_id": TEXT,
+            "inbound_numbers": rows(record(_HELD | _LABEL)),
+            "created_at": AT,
+            "updated_at": AT,
+        }
+    ),
+}
+_RECORD = record({"id": {"type": "integer"}, "updated_at": AT} | _HELD)
+_FREE: dict[str, Json] = {
+    "persona_id": or_null(OWN_ID),
+    "prompt": NOTHING,
+    "pathway_id": NOTHING,
+    "updated_at": AT,
+}
+_INBOUND = record(_HELD | _LABEL | _FREE)
 _NODE = record({"id": TEXT, "type": TEXT, "data": record({"name": TEXT})})
 _FLOW: dict[str, Json] = {
     "name": TEXT,
@@ -114,15 +108,18 @@ def _failed(description: str, *codes: str) -> Json:
     return answer(description, _error(*codes))
 
 
-_ALWAYS: dict[int, Json] = {
+_READING: dict[int, Json] = {
     401: answer("No key that counts", _error("UNAUTHENTICATED"), CHALLENGE),
     403: answer("The key lacks the scope", {"anyOf": [_error("NOT_ALLOWED"), REFUSED]}),
     500: _failed("A bug of this server", "INTERNAL_ERROR"),
-    502: _failed("Who signed in cannot be checked now", "PLATFORM_ERROR", "PLATFORM_UNREACHABLE"),
-    503: _failed("The store cannot be used now", "STORE_UNAVAILABLE"),
+    503: _failed(
+        "The store, or the sign-in server, cannot be reached now",
+        "STORE_UNAVAILABLE",
+        "PLATFORM_UNREACHABLE",
+    ),
 }
 _BARRED = _error("NOT_ALLOWED", "APPROVAL_REQUIRED", "FROZEN", "READ_ONLY")
-_WRITING: dict[int, Json] = _ALWAYS | {
+_CHANGING: dict[int, Json] = {
     403: answer(
         "The key lacks the scope; or a person must approve the plan first, which comes with it",
         {"anyOf": [_BARRED, REFUSED]},
@@ -130,6 +127,9 @@ _WRITING: dict[int, Json] = _ALWAYS | {
     409: _failed("The routing moved in the same moment", "CONFLICT"),
     415: _failed("The body is not application/json", "UNSUPPORTED_MEDIA_TYPE"),
 }
+RESPONSES = named("Bland", _READING) | named("BlandChange", _CHANGING)
+_ALWAYS = referred("Bland", _READING)
+_WRITING = _ALWAYS | referred("BlandChange", _CHANGING)
 _NO_PERSONA = _failed("No such persona", "PERSONA_NOT_FOUND", "NOT_FOUND")
 _BAD = ("INVALID_BODY", "LIMIT_EXCEEDED")
 _WHO = in_path("persona_id", OWN_ID, "the local agent's id, without `local:`")
@@ -174,6 +174,18 @@ def paths() -> dict[str, Json]:
     }  # fmt: skip
 
 
+_SETTING_EXAMPLES: Json = {
+    "set": {
+        "persona_settings": {
+            "pathway_id": "pathway_abc123",
+            "pathway_version": 2,
+            "start_node_id": "node_xyz",
+        }
+    },
+    "clear": {"persona_settings": None},
+}
+
+
 def _changes(persona: str) -> dict[str, Json]:
     named = body(
         record({"inbound_numbers": numbers()}),
@@ -189,9 +201,6 @@ def _changes(persona: str) -> dict[str, Json]:
             "INVALID_INBOUND_NUMBERS", "CONFLICT",
         )
     }  # fmt: skip
-    settings = record({"persona_settings": or_null(_SETTINGS)})
-    pathway = {"pathway_id": "pathway_abc123", "pathway_version": 2, "start_node_id": "node_xyz"}
-    examples: Json = {"set": {"persona_settings": pathway}, "clear": {"persona_settings": None}}
     missing = ("INBOUND_NOT_FOUND", "PERSONA_NOT_FOUND", "PATHWAY_NOT_FOUND", "NOT_FOUND")
     return {
         f"{persona}/inbound/attach": {
@@ -209,7 +218,7 @@ def _changes(persona: str) -> dict[str, Json]:
         f"{persona}/inbound/{{phone_number}}/settings": {
             "patch": _write(
                 "bland_settings", "Set the pathway of a number; null clears it",
-                _ok(_RECORD), body(settings, **examples),
+                _ok(_RECORD), body(record({"persona_settings": _SETTINGS}), **_SETTING_EXAMPLES),
                 {400: _failed("The body is not as it must be", *_BAD),
                  404: _failed("Not attached to this persona, or no such pathway", *missing)},
                 _WHO, in_path("phone_number", NUMBER, "with its plus percent-encoded: %2B1415…"),

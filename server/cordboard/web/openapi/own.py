@@ -69,8 +69,7 @@ def _lookup() -> Json:
         403: answer("The token lacks the scope routes:read", REFUSED),
         404: answer("The number is not the account's", REFUSED),
         500: _BUG,
-        502: answer("Who signed in cannot be checked now", REFUSED),
-        503: answer("The store cannot be used now", REFUSED),
+        503: answer("The store, or the sign-in server, cannot be reached now", REFUSED),
     }
     return operation(
         "get_route",

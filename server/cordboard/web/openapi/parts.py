@@ -83,13 +83,21 @@ def body(schema: Json, **examples: Any) -> Json:
 
 
 CHALLENGE: Json = {"WWW-Authenticate": {"schema": TEXT, "required": True}}
-_EVERYWHERE: Json = {
-    "421": answer("The Host header is none of this server's names", REFUSED),
+_EDGE: Mapping[int, Json] = {
+    408: answer("The body did not arrive in time", REFUSED),
+    413: answer("The body is larger than this server takes", REFUSED),
+    421: answer("The Host header is none of this server's names", REFUSED),
 }
-_WITH_BODY: Json = {
-    "408": answer("The body did not arrive in time", REFUSED),
-    "413": answer("The body is larger than this server takes", REFUSED),
-}
+
+
+def named(room: str, responses: Mapping[int, Json]) -> dict[str, Json]:
+    """Answers that several operations of a room give, as they stand in `components`."""
+    return {f"{room}{status}": one for status, one in responses.items()}
+
+
+def referred(room: str, responses: Mapping[int, Json]) -> dict[int, Json]:
+    """The same where an operation names them."""
+    return {status: {"$ref": f"#/components/responses/{room}{status}"} for status in responses}
 
 
 def operation(
@@ -107,9 +115,12 @@ def operation(
     told: Json = {"operationId": name, "summary": summary, "tags": [tag]}
     told |= {"parameters": list(parameters)} if parameters else {}
     told |= {"requestBody": request} if request is not None else {}
-    said = {str(status): one for status, one in sorted(responses.items())}
-    said |= _EVERYWHERE | (_WITH_BODY if request is not None else {})
+    edge = referred("Edge", _EDGE if request is not None else {421: {}})
+    said = {str(status): one for status, one in sorted({**responses, **edge}.items())}
     return told | {"responses": said, "security": list(security)} | more
+
+
+RESPONSES = named("Edge", _EDGE)
 
 
 def schemas() -> dict[str, Json]:

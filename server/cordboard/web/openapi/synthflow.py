@@ -20,10 +20,12 @@ from cordboard.web.openapi.parts import (
     body,
     in_path,
     in_query,
+    named,
     numbers,
     one_of,
     operation,
     record,
+    referred,
     rows,
     whole,
 )
@@ -77,15 +79,18 @@ def _failed(description: str, *categories: str) -> Json:
     return answer(description, _error(*categories))
 
 
-_ALWAYS: dict[int, Json] = {
+_READING: dict[int, Json] = {
     401: answer("No key that counts", _error("unauthenticated"), CHALLENGE),
     403: answer("The key lacks the scope", {"anyOf": [_error("not_allowed"), REFUSED]}),
     500: _failed("A bug of this server", "internal_error"),
-    502: _failed("Who signed in cannot be checked now", "platform_error", "platform_unreachable"),
-    503: _failed("The store cannot be used now", "store_unavailable"),
+    503: _failed(
+        "The store, or the sign-in server, cannot be reached now",
+        "store_unavailable",
+        "platform_unreachable",
+    ),
 }
 _BARRED = _error("not_allowed", "approval_required", "frozen", "read_only")
-_WRITING: dict[int, Json] = _ALWAYS | {
+_CHANGING: dict[int, Json] = {
     403: answer(
         "The key lacks the scope; or a person must approve the plan first, which comes with it",
         {"anyOf": [_BARRED, REFUSED]},
@@ -93,6 +98,9 @@ _WRITING: dict[int, Json] = _ALWAYS | {
     404: _failed("No such assistant or number, or not attached to it", "not_found"),
     409: _failed("Another inbound assistant has the number; or the routing just moved", "conflict"),
 }
+RESPONSES = named("Synthflow", _READING) | named("SynthflowChange", _CHANGING)
+_ALWAYS = referred("Synthflow", _READING)
+_WRITING = _ALWAYS | referred("SynthflowChange", _CHANGING)
 _GONE = _failed("There is none", "not_found")
 _WRONG = _failed("A parameter is not as it must be", "validation")
 _MODEL = in_path("model_id", OWN_ID, "the local agent's id, without `local:`")

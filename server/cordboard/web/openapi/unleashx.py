@@ -90,6 +90,5 @@ def _refusals() -> dict[int, Json]:
         415: _failed(415, "The body is not application/json"),
         422: _failed(422, "A field is unknown or of a wrong type; a number is not the account's"),
         500: _failed(500, "A bug of this server"),
-        502: _failed(502, "Who signed in cannot be checked now"),
-        503: _failed(503, "The store cannot be used now"),
+        503: _failed(503, "The store, or the sign-in server, cannot be reached now"),
     }
