@@ -26,6 +26,7 @@ DIST_INFO = f"cordboard-{PROJECT['version']}.dist-info"
 
 TOOLS = {
     "apply_plan",
+    "approve_in_app",
     "attach_numbers",
     "clear_number_pathway",
     "detach_numbers",
@@ -200,7 +201,7 @@ def test_the_installed_server_lists_its_tools_and_says_how_to_fill_an_empty_stor
 ) -> None:
     told = drive(installed, tmp_path)
     assert all(Path(p).is_relative_to(installed.folder) for p in told["packages"]), told["packages"]
-    assert len(told["tools"]) == 15
+    assert len(told["tools"]) == 16
     assert set(told["tools"]) == TOOLS
     assert not told["is_error"], told["text"]
     assert told["answer"]["numbers"] == []

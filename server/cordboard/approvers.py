@@ -1,7 +1,7 @@
 """Enrolled approvers: people with a passphrase of their own, asked at every approval.
 
-Every try is counted and journaled before it is known to be wrong. Names that nobody has share one
-count: guessing names is as slow as guessing passphrases, and keeps out nobody who is enrolled.
+Every try is counted and journaled before it is known to be wrong, at each door for itself. Names
+that nobody has share one count: guessing names is as slow as guessing passphrases.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Literal
 
 from cordboard import journal, passphrases
 from cordboard.clock import Clock, stamp
 from cordboard.errors import InvalidArguments, NotAllowed
-from cordboard.identity import check_subject
+from cordboard.identity import check_subject, person_key
 from cordboard.journal import Event
 from cordboard.stores import Row, Store, Transaction
 
 _SEAL = object()
 SHORTEST_PASSPHRASE = 8
+Door = Literal["sign-in", "session", "terminal"]
+"""Where a passphrase is tried: by anybody on the network, by who is signed in there already, or at
+a terminal of this machine. Each counts for itself: strangers shut out nobody at the other two."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _MOST_SUBJECTS = 20
 _UNKNOWN = "(unknown name)"
 """Stands in the journal for a name nobody has: what was typed there may be somebody's passphrase."""
+_NOBODY = ""
+"""Under which the tries of all names are counted that nobody has."""
 _FORGOTTEN_SECONDS = 3600
 """Then the count of unknown names begins anew: nobody has a passphrase that would end it."""
 
@@ -42,9 +47,9 @@ class Approver:
 
     @property
     def people(self) -> frozenset[str]:
-        """Every name this person goes by, case folded: what asked for a change must be none of them
+        """Every name this person goes by, as `person_key` has them: what asked for a change must be none of them
         where policy wants a second pair of eyes."""
-        return frozenset(n.casefold() for n in (self.name, self.principal, *self.subjects))
+        return frozenset(map(person_key, (self.name, self.principal, *self.subjects)))
 
 
 class VerifiedApprover:
@@ -60,12 +65,11 @@ class VerifiedApprover:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """A passphrase that is about to be checked: the approver it lets in, the hash it is compared
-    with, and how many seconds to wait if it lets nobody in."""
+    """A passphrase that is about to be checked: the approver it lets in, and the hash it is
+    compared with."""
 
     approver: Approver | None
     kept: str
-    wait: int
 
 
 def check_name(name: str) -> None:
@@ -165,65 +169,57 @@ class Approvers:
 
         await self._store.write(work)
 
-    async def verify(self, name: str, passphrase: str) -> VerifiedApprover:
+    async def verify(self, name: str, passphrase: str, door: Door = "terminal") -> VerifiedApprover:
         """The approver of that name, if the passphrase is theirs.
 
         Raises: NotAllowed for a wrong name or passphrase (which of the two is not told), or while
-        the next try has to wait; `retry_after` says how long.
+        the next try at this `door` has to wait; `retry_after` says how long.
         """
-        # Counted before it is known to be wrong: many at once do not slip past the wait.
-        tried = await self._store.write(lambda tx: self._count(tx, name))
-        # Compared with somebody's hash where it can let nobody in, and answered alike: neither time
-        # nor words tell which names there are.
-        right = await passphrases.matches(tried.kept, passphrase)
+        with passphrases.place(stranger=door == "sign-in"):
+            await self._store.glance(lambda tx: self._may_try(tx, name, door))
+            # Counted before it is known to be wrong: many at once do not slip past the wait.
+            tried = await self._store.write(lambda tx: self._count(tx, name, door))
+            # Compared with somebody's hash where it can let nobody in: no quicker than a real one.
+            right = await passphrases.matches(tried.kept, passphrase, stranger=door == "sign-in")
         if tried.approver is None or not right:
-            if tried.wait:
-                what = "Too many wrong names or passphrases in a row."
-                remedy = f"Wait {tried.wait} seconds, then try again."
-                raise NotAllowed(what, remedy, retry_after=tried.wait)
             raise NotAllowed("Unknown name or wrong passphrase.", "Try again.")
-
-        def work(tx: Transaction) -> None:
-            tx.run("approver_failed", account=self._account, name=name, failures=0, at="")
-
-        await self._store.write(work)
+        key = {"account": self._account, "door": door, "name": name}
+        await self._store.write(lambda tx: tx.run("tries_forget", **key))
         return VerifiedApprover(tried.approver, self._account, seal=_SEAL)
 
-    def _count(self, tx: Transaction, name: str) -> _Try:
-        """Count and journal a try; one that has to wait is none, and lets nobody in."""
-        now = self._clock()
-        guesses, others_wait = self._unknown_names(tx, now)
-        row = None
+    def _may_try(self, tx: Transaction, name: str, door: Door) -> tuple[Row | None, int]:
+        """Who has that name, and how many wrong tries in a row there were. Raises: NotAllowed."""
+        now, row = self._clock(), None
         if _NAME.fullmatch(name):  # anything else is nobody's, and may not even be text
             row = tx.one("approver_get", account=self._account, name=name)
-        if row is None:
-            # Nothing is written for an account that nobody ever used: strangers may name any.
-            if not others_wait and journal.head(tx, self._account).seq:
-                self._tried(tx, now, _UNKNOWN, guesses + 1)
-                at = stamp(now)
-                tx.run("name_guess_put", account=self._account, failures=guesses + 1, at=at)
-            somebody = next(iter(tx.all("approvers", account=self._account)), None)
-            return _Try(None, somebody["passphrase"] if somebody else "", others_wait)
-        failures = row["failures"]
-        own_wait = passphrases.seconds_to_wait(failures, row["failed_at"], now)
-        if own_wait:
-            return _Try(None, row["passphrase"], own_wait)
-        self._tried(tx, now, name, failures + 1)
-        at = stamp(now)
-        tx.run("approver_failed", account=self._account, name=name, failures=failures + 1, at=at)
-        return _Try(_approver(row), row["passphrase"], others_wait)
+        counted = name if row else _NOBODY
+        tries = tx.one("tries_get", account=self._account, door=door, name=counted)
+        if tries is None:
+            return row, 0
+        if not row and passphrases.seconds_since(tries["failed_at"], now) > _FORGOTTEN_SECONDS:
+            return row, 0
+        failures: int = tries["failures"]
+        wait = passphrases.seconds_to_wait(failures, tries["failed_at"], now)
+        if wait:
+            what = "Too many wrong names or passphrases in a row."
+            raise NotAllowed(what, f"Wait {wait} seconds, then try again.", retry_after=wait)
+        return row, failures
 
-    def _unknown_names(self, tx: Transaction, now: datetime) -> tuple[int, int]:
-        """How many unknown names came in a row, and how long the next one has to wait."""
-        row = tx.one("name_guess_get", account=self._account)
-        if row is None or passphrases.seconds_since(row["failed_at"], now) > _FORGOTTEN_SECONDS:
-            return 0, 0
-        failures = row["failures"]
-        return failures, passphrases.seconds_to_wait(failures, row["failed_at"], now)
-
-    def _tried(self, tx: Transaction, now: datetime, name: str, in_a_row: int) -> None:
-        tried = Event("passphrase_tried", name, data={"in_a_row": in_a_row})
-        journal.append(tx, self._account, stamp(now), tried)
+    def _count(self, tx: Transaction, name: str, door: Door) -> _Try:
+        """Count and journal a try. Raises: NotAllowed where it has to wait."""
+        row, failures = self._may_try(tx, name, door)
+        # Nothing is written for an account that nobody ever used: strangers may name any.
+        if row or journal.head(tx, self._account).seq:
+            at, counted = stamp(self._clock()), name if row else _NOBODY
+            data = {"in_a_row": failures + 1, "door": door}
+            tried = Event("passphrase_tried", counted or _UNKNOWN, data=data)
+            journal.append(tx, self._account, at, tried)
+            key = {"account": self._account, "door": door, "name": counted}
+            tx.run("tries_put", **key, failures=failures + 1, at=at)
+        if row:
+            return _Try(_approver(row), row["passphrase"])
+        somebody = next(iter(tx.all("approvers", account=self._account)), None)
+        return _Try(None, somebody["passphrase"] if somebody else "")
 
 
 def _approver(row: Row) -> Approver:

@@ -189,11 +189,18 @@ class ApprovalRequired(GuardError):
 
 class NotAllowed(GuardError):
     """Policy, or a missing right, forbids it. `retry_after`: in so many seconds it may be tried
-    again, for its reason is a wait; 0 where waiting does not help."""
+    again, for its reason is a wait; 0 where waiting does not help. `scopes`: one of these is missing."""
 
-    def __init__(self, what: str, remedy: str = "", *, retry_after: int = 0) -> None:
+    def __init__(
+        self,
+        what: str,
+        remedy: str = "",
+        *,
+        retry_after: int = 0,
+        scopes: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(what, remedy)
-        self.retry_after = retry_after
+        self.retry_after, self.scopes = retry_after, scopes
 
 
 class Frozen(GuardError):

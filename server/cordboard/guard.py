@@ -22,7 +22,7 @@ from cordboard import facts
 from cordboard.approvers import VerifiedApprover
 from cordboard.clock import Clock, later, stamp
 from cordboard.errors import Frozen, NotAllowed
-from cordboard.identity import Identity
+from cordboard.identity import Identity, person_key
 from cordboard.plan import Draft, Level, Plan
 from cordboard.policy import Policy, Required, at_least, required
 from cordboard.request import Action
@@ -215,16 +215,16 @@ class Guard:
         if level == "plan":
             return self._clear(record, identity.principal, level)
         identity.require("changes:approve")
-        self.other_eyes(record, identity.principal, frozenset({identity.principal.casefold()}))
-        return self._clear(record, identity.principal, level, token=identity.client)
+        self.other_eyes(record, identity.principal, frozenset({person_key(identity.principal)}))
+        return self._clear(record, identity.principal, level, token=identity.client or "(no name)")
 
     def other_eyes(self, record: PlanRecord, approver: str, people: frozenset[str]) -> None:
         """Raises: NotAllowed where policy wants another person to approve than the one who asked.
 
-        `people`: every name the approver goes by, case folded.
+        `people`: every name the approver goes by, as `person_key` has them.
         """
         plan = record.plan
-        if (plan.four_eyes or self.policy.four_eyes) and plan.principal.casefold() in people:
+        if (plan.four_eyes or self.policy.four_eyes) and person_key(plan.principal) in people:
             raise NotAllowed(
                 f"The policy wants a second pair of eyes: {plan.principal} asked for this change, and "
                 f"{approver} is the same person, or was enrolled by them.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -38,7 +39,13 @@ class Identity:
             raise NotAllowed(
                 f"This needs the scope {' or '.join(any_of)}, which the token does not have.",
                 "Ask the operator for a token that has it.",
+                scopes=any_of,
             )
+
+
+def person_key(name: str) -> str:
+    """Under which two spellings of a name are one person's."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def operator(account: str, principal: str) -> Identity:
@@ -56,7 +63,11 @@ def check_account(account: str) -> None:
 
 def check_subject(subject: str) -> None:
     """Raises: InvalidArguments for what cannot name a person."""
-    if not subject.isprintable() or not subject.strip() or len(subject) > _LONGEST_SUBJECT:
+    if (
+        not subject.isprintable()
+        or subject != subject.strip()
+        or not 0 < len(subject) <= _LONGEST_SUBJECT
+    ):
         raise InvalidArguments(
-            f"A subject is 1 to {_LONGEST_SUBJECT} printable characters, not all spaces."
+            f"A subject is 1 to {_LONGEST_SUBJECT} printable characters, with no space at its ends."
         )

@@ -7,11 +7,15 @@ after each further one, up to 15 minutes: whoever guesses is slow, and whoever m
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+
+from cordboard.errors import NotAllowed
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -20,7 +24,32 @@ _FREE_TRIES = 3
 _FIRST_WAIT = 30.0
 _LONGEST_WAIT = 900.0
 
-_hashing = anyio.CapacityLimiter(2)  # each takes 64 MiB for a while, and strangers can ask for it
+_MOST_STRANGERS = 8
+_AGAIN_SECONDS = 5
+
+# Each hash takes 64 MiB and most of a core for a while: strangers have one place, and a short
+# queue, and none of the places of those who approve.
+_hashing, _strangers_hashing = anyio.CapacityLimiter(2), anyio.CapacityLimiter(1)
+_strangers = 0
+
+
+@contextmanager
+def place(*, stranger: bool) -> Iterator[None]:
+    """Stand in the queue of those whose passphrase is checked. Raises: NotAllowed for a `stranger`
+    who finds it full."""
+    global _strangers  # noqa: PLW0603 - one queue for the process, on its one event loop
+    if not stranger:
+        yield
+        return
+    if _strangers >= _MOST_STRANGERS:
+        told = f"Wait {_AGAIN_SECONDS} seconds, then try again."
+        what = "Too many people sign in at this moment."
+        raise NotAllowed(what, told, retry_after=_AGAIN_SECONDS)
+    _strangers += 1
+    try:
+        yield
+    finally:
+        _strangers -= 1
 
 
 def seconds_to_wait(failures: int, failed_at: str, now: datetime) -> int:
@@ -46,10 +75,11 @@ async def hashed(passphrase: str) -> str:
     return await anyio.to_thread.run_sync(hasher.hash, passphrase, limiter=_hashing)
 
 
-async def matches(kept: str, passphrase: str) -> bool:
+async def matches(kept: str, passphrase: str, *, stranger: bool = False) -> bool:
     """Whether this is the passphrase of which that was kept."""
     work = partial(_matches, kept, passphrase)
-    return await anyio.to_thread.run_sync(work, limiter=_hashing)
+    limiter = _strangers_hashing if stranger else _hashing
+    return await anyio.to_thread.run_sync(work, limiter=limiter)
 
 
 def _matches(kept: str, passphrase: str) -> bool:

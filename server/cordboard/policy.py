@@ -112,7 +112,10 @@ def required(
     if per_hour and size + applied_last_hour > per_hour:
         total = f"{applied_last_hour} numbers changed in the last hour and {size} now"
         reasons.append(Required("person", f"{total}, more than {per_hour}"))
-    return max(reasons, key=lambda r: LEVELS.index(r.level))
+    need = max(reasons, key=lambda r: LEVELS.index(r.level))
+    if policy.four_eyes and need.level == "client":
+        return Required("person", f"{need.why}; four eyes: nobody confirms what they asked for")
+    return need
 
 
 def _matches(rule: Rule, action: Action, platform: str, draft: Draft) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -18,35 +18,44 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from cordboard.errors import ConfigError, CordboardError
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
-
 _tracer = trace.get_tracer("cordboard")
+_FLUSH_MILLISECONDS = 3000
 _parents = TraceContextTextMapPropagator()
 
 
-def start(*, wanted: bool) -> TracerProvider | None:
-    """Send spans where the standard variables OTEL_EXPORTER_OTLP_… say, if they are `wanted`.
-
-    Raises: ConfigError where the packages for it are not installed.
-    """
-    if not wanted or is_on():
-        return None
+def check() -> None:
+    """Raises: ConfigError where the packages that send spans are not installed."""
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401 - both are looked for
     except ImportError:
         raise ConfigError(
             "OTEL_EXPORTER_OTLP_ENDPOINT: the packages that send spans are not installed.",
             "Install cordboard[otel], or unset it.",
         ) from None
+
+
+def start() -> None:
+    """Send spans where the standard variables OTEL_EXPORTER_OTLP_… say, unless a tracer provider
+    was set up around us."""
+    if is_on():
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     named = Resource.create({"service.name": "cordboard"})
     provider = TracerProvider(resource=named.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return provider
+
+
+def flush() -> None:
+    """Send the spans that are kept back; waits for it, but not long. Not from the event loop."""
+    force: Any = getattr(trace.get_tracer_provider(), "force_flush", None)
+    if force is not None:
+        force(_FLUSH_MILLISECONDS)
 
 
 def is_on() -> bool:
@@ -79,6 +88,7 @@ class VendorCall:
 @contextmanager
 def vendor_call(platform: str, method: str, host: str) -> Iterator[VendorCall]:
     """A span for one request to a platform at a vendor. Its address stays out: it has numbers."""
+    platform = platform.lower()
     said = {
         "http.request.method": method,
         "server.address": host,

@@ -61,6 +61,8 @@ def _through_client(plan: Plan, in_chat: bool) -> str:
 
 
 def _passed(record: PlanRecord) -> str:
+    if record.by_token:
+        return f"Passed by the right of {record.closed_by}'s token {shown(record.by_token)}: nobody was asked."
     if record.used == "plan":
         return "Guard level plan: nobody was asked."
     through = " through the client" if record.used == "client" else ""

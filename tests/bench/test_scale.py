@@ -110,7 +110,7 @@ def open_inventory(home: Path, count: int) -> Inventory:
     path = home / f"{count}.db"
     make_store(path, lambda tx: fill(tx, count))
     app = build(load({"CORDBOARD_DATABASE": str(path)}))
-    last = Cursors(app.key).seal(ASKED, f"local|{number(count - PAGE - 1)}")
+    last = Cursors(app.keys[0]).seal(ASKED, f"local|{number(count - PAGE - 1)}")
     return Inventory(app, count, last)
 
 

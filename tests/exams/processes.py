@@ -62,7 +62,7 @@ async def approve(app: App, given: Told) -> Told:
 async def freeze(app: App, given: Told) -> Told:
     """A first write on a store, perhaps before it exists."""
     result = await app.service.changes.freeze(_caller(app), given["reason"])
-    return _told(result) | {"key": app.key.hex()}
+    return _told(result) | {"key": app.keys[0].hex()}
 
 
 async def look(app: App, given: Told) -> Told:

@@ -1,13 +1,15 @@
 """Promise G (DESIGN section 3): whatever MCP requests arrive, nothing that policy puts at `person`
-changes without an approver, and nothing at `client` without a yes to this very plan's question.
+changes without an approver, and nothing at `client` without a yes to this very plan's question, or
+a press of the button that was given this very plan's ticket.
 
 The adversary below calls every tool with any argument, in both eras, forges, replays and lifts
-answers, and speaks as two principals. The judge looks at the binding table alone: every difference
+answers and tickets, accepts pages, and speaks as two principals. The judge looks at the binding table alone: every difference
 must come from a plan whose way through the guard the judge has seen.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitResult, InputRequiredResult, TextContent
 from tests.exams import stage
+from tests.tools.test_app import APPS, TICKET
 from tests.world import (
     EMERGENCY,
     NOT_OWNED,
@@ -34,6 +37,8 @@ from tests.world import (
 )
 from tests.world import given as form
 
+from cordboard.app import build_server
+from cordboard.config.http import HttpSettings
 from cordboard.errors import CordboardError
 from cordboard.mcp_server import CordboardServer
 from cordboard_tools import TOOLS
@@ -98,13 +103,17 @@ SENSIBLE: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
 )
 FREEZE = ("freeze_changes", {"reason": "x"})
-WITH_PLAN = ("apply_plan", "apply_plan", "apply_plan", "undo_plan", "get_plan", "discard_plan")
-MADE_UP = ("approve_plan", "approve_in_app", "unfreeze_changes", "confirm", "cordboard.approve")
+WITH_PLAN = ("apply_plan", "apply_plan", "apply_plan", "approve_in_app", "approve_in_app",
+             "approve_in_app", "undo_plan", "get_plan", "discard_plan")  # fmt: skip
+MADE_UP = ("approve_plan", "unfreeze_changes", "confirm", "cordboard.approve")
 
 
 @dataclass(frozen=True)
 class Call:
     """One request of the adversary. `answer`: the form's answer, "" for a client without forms.
+
+    `apps`: the client declares MCP Apps. `ticket`: what approve_in_app is given, of what was seen
+    so far: the plan's own newest, one lifted from another plan or user, one altered, one made up.
 
     `responds`: what travels as inputResponses in the modern era, with the state `state` says:
     none, cold (responses without a state), garbage, bent (a real one, altered), old (one of an
@@ -120,6 +129,8 @@ class Call:
     state: str = "none"
     back: int = 0
     same_call: bool = True
+    apps: bool = False
+    ticket: Literal["own", "lifted", "bent", "made up"] = "own"
 
 
 changes = st.sampled_from(sorted(ARGUMENTS)).flatmap(
@@ -149,6 +160,8 @@ calls = st.builds(
     state=st.sampled_from(("none", "none", "none", "none", "cold", "garbage", "bent", "old")),
     back=st.sampled_from((0, 0, 0, 1, 2)),
     same_call=st.booleans(),
+    apps=st.booleans(),
+    ticket=st.sampled_from(("own", "own", "own", "lifted", "lifted", "bent", "made up")),
 )
 # An answer to a question of before, by whoever.
 replies = st.builds(
@@ -167,13 +180,15 @@ lives = st.lists(steps, min_size=8, max_size=20)
 
 @dataclass
 class Asked:
-    """A question that came with a sealed state: for which call and whom, about which plan."""
+    """A question that came with a sealed state: for which call and whom, about which plan, and
+    whether a form could answer it."""
 
     user: str
     tool: str
     arguments: dict[str, Any]
     state: str
     plan_id: str
+    in_form: bool
 
 
 @dataclass
@@ -187,6 +202,8 @@ class Judge:
     yes: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     approved: set[str] = field(default_factory=set[str])
     tried: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    tickets: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    """Every ticket seen: of which plan, whose, and the ticket."""
     seen: set[str] = field(default_factory=set[str])
 
     def explain(self, before: stage.Bindings) -> None:
@@ -211,7 +228,7 @@ class Judge:
         assert level != "person", "a plan at person was applied, and no approver approved it"
         who = (plan_id, row["principal"])
         if level == "client":
-            assert who in self.yes, "a plan at client was applied without a yes to its question"
+            assert who in self.yes, "a plan at client was applied without a yes of its own"
         else:
             assert who in self.yes | self.tried, "a plan was applied that nobody applied"
 
@@ -240,11 +257,13 @@ async def send(judge: Judge, call: Call) -> None:
         if asked is not None and call.state == "old" and call.same_call:
             tool, arguments = asked.tool, asked.arguments  # else it is lifted to another call
         extra = replayed(judge, call, asked, (tool, arguments))
+    if tool == "approve_in_app" and not call.arguments:
+        arguments["ticket"] = shown(judge, call, str(arguments.get("plan_id")))
     if tool == "apply_plan":
         judge.tried.add((str(arguments.get("plan_id")), call.user))
 
     async def person(context: object, params: Any) -> ElicitResult:
-        if call.answer in SAYS_YES:
+        if call.answer in SAYS_YES and params.mode == "form":
             judge.yes.add((plan_in(params.message), call.user))
         return form(call.answer)
 
@@ -253,6 +272,7 @@ async def send(judge: Judge, call: Call) -> None:
         judge.servers[call.user],
         mode=call.era,
         elicitation_callback=person if call.answer else None,
+        extensions=[APPS] if call.apps else None,
     )
     with anyio.fail_after(30):
         async with client:
@@ -265,6 +285,22 @@ async def send(judge: Judge, call: Call) -> None:
     note(judge, call, tool, arguments, result)
 
 
+def shown(judge: Judge, call: Call, plan_id: str) -> str:
+    """The ticket that is shown; the plan's own, by its requester in a client with Apps, is a press
+    of the button, and counts."""
+    own = [t for plan, user, t in judge.tickets if (plan, user) == (plan_id, call.user)]
+    foreign = [t for plan, user, t in judge.tickets if (plan, user) != (plan_id, call.user)]
+    if call.ticket == "own" and own:
+        if call.apps:
+            judge.yes.add((plan_id, call.user))
+        return own[-1]
+    if call.ticket == "lifted" and foreign:
+        return foreign[-1 - call.back % len(foreign)]
+    if call.ticket == "bent" and own:
+        return own[-1][:-1] + ("A" if own[-1][-1] != "A" else "B")
+    return "A" * 64
+
+
 def replayed(
     judge: Judge, call: Call, asked: Asked | None, sent: tuple[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -274,7 +310,7 @@ def replayed(
         return {"input_responses": responses}
     states = {"garbage": "v1.AAAA", "bent": asked.state[:-6] + "AAAAAA", "old": asked.state}
     own = call.state == "old" and sent == (asked.tool, asked.arguments) and asked.user == call.user
-    if own and (call.responds or "yes") in SAYS_YES:
+    if own and asked.in_form and (call.responds or "yes") in SAYS_YES:
         judge.yes.add((asked.plan_id, call.user))
     return {"input_responses": responses, "request_state": states[call.state]}
 
@@ -289,8 +325,11 @@ def note(
     if isinstance(result, InputRequiredResult):
         request = (result.input_requests or {})["approve"]
         plan_id = plan_in(str(getattr(request.params, "message", "")))
+        in_form = getattr(request.params, "mode", "") == "form"
         assert result.request_state is not None
-        judge.questions.append(Asked(call.user, tool, arguments, result.request_state, plan_id))
+        judge.questions.append(
+            Asked(call.user, tool, arguments, result.request_state, plan_id, in_form)
+        )
         judge.plans.append(plan_id)
         return
     data = result.structured_content or {}
@@ -299,6 +338,10 @@ def note(
     [block] = result.content
     assert isinstance(block, TextContent)
     assert not block.text.startswith("INTERNAL_ERROR"), block.text
+    given = (result.meta or {}).get(TICKET)
+    if given:
+        assert given not in block.text and call.apps
+        judge.tickets.append((str(data["plan_id"]), call.user, given))
 
 
 def plan_in(text: str) -> str:
@@ -319,10 +362,18 @@ async def approve(judge: Judge) -> None:
     judge.approved.add(plan.plan_id)
 
 
+def on_the_web(world: World, principal: str) -> CordboardServer:
+    """A server for one user that has an approvals page to send them to."""
+    settings = dataclasses.replace(world.settings, principal=principal, http=HttpSettings())
+    server = build_server(settings, world.clock)
+    world.others.append(server)
+    return server
+
+
 def live(life: list[Call | str], policy: str, *, approver: bool) -> bool:
     """One life of the adversary under a policy, every step judged; whether routing changed at all."""
     with stage.stage(SEED, policy=policy) as world:
-        judge = Judge(world, {user: stage.as_user(world, user) for user in USERS})
+        judge = Judge(world, {user: on_the_web(world, user) for user in USERS})
         start = stage.bindings(world.database)
         for step in life:
             before = stage.bindings(world.database)
@@ -380,6 +431,10 @@ ASK = replace(DETACH, answer="cancel")
 YES = Call("", {}, state="old", responds="yes")
 APPLY = Call("apply_plan", {})
 OTHER = Call("detach_numbers", {"agent": "local:sales", "numbers": [TEST_ONE]})
+PROTECT = replace(ATTACH, arguments=ATTACH.arguments | {"numbers": [EMERGENCY]})
+SHOW = replace(DETACH, apps=True)
+SHOWN_OTHER = replace(OTHER, apps=True)
+PRESS = Call("approve_in_app", {}, apps=True)
 
 TRICKS: dict[str, list[Call | str]] = {
     "a plan applied where no form can be shown": [DETACH, APPLY, APPLY],
@@ -415,6 +470,20 @@ TRICKS: dict[str, list[Call | str]] = {
         YES,
     ],
     "another user's plan": [ATTACH, replace(APPLY, user="mallory")],
+    "a page that was opened": [
+        replace(PROTECT, era=era, answer=answer) for era in ("auto", "legacy") for answer in FORMS
+    ],
+    "a page's question answered like a form": [replace(PROTECT, answer="cancel"), YES, YES],
+    "a button without a ticket": [SHOW, replace(PRESS, ticket="made up")],
+    "an altered ticket": [SHOW, replace(PRESS, ticket="bent")],
+    "another plan's ticket": [SHOWN_OTHER, SHOW, replace(PRESS, ticket="lifted")],
+    "another user's ticket": [SHOW, replace(PRESS, user="mallory", ticket="lifted")],
+    "a ticket in a client without apps": [SHOW, replace(PRESS, apps=False)],
+    "a ticket after discarding": [SHOW, Call("discard_plan", {}), PRESS],
+    "a ticket after a freeze": [SHOW, Call("freeze_changes", {"reason": "x"}), PRESS],
+    "a ticket after expiry": [SHOW, TIME, TIME, PRESS],
+    "a button where an approver is needed": [replace(PROTECT, apps=True), PRESS, PRESS],
+    "the model in a chat": [SHOW, replace(APPLY, apps=True), replace(APPLY, apps=True)],
     "tools that are not there": [ATTACH, *(Call(name, {}) for name in MADE_UP)],
 }
 
@@ -423,6 +492,10 @@ def test_the_judge_lets_an_honest_yes_pass() -> None:
     assert live([ASK, YES, YES], "standard", approver=False)
     assert live([replace(DETACH, answer="yes", era="legacy")], "standard", approver=False)
     assert live([ATTACH, APPLY, APPLY], "standard", approver=False)
+    assert live([SHOW, PRESS, PRESS], "standard", approver=False)
+    assert live(
+        [replace(SHOW, era="legacy"), replace(PRESS, era="legacy")], "standard", approver=False
+    )
     assert live([DETACH, APPROVER, APPROVER], "strict", approver=True)
 
 

@@ -344,16 +344,19 @@ def test_the_right_passphrase_after_a_wrong_one_approves(staffed: Machine) -> No
     assert staffed.status(plan_id) == "applied"
 
 
-def test_five_wrong_passphrases_lock_the_name(staffed: Machine) -> None:
+def test_after_three_wrong_passphrases_the_next_try_has_to_wait(staffed: Machine) -> None:
     plan_id = staffed.plan()
     wrong = [(NAME, "alice"), (SECRET, "not the passphrase")]
     staffed.at_terminal("approve", plan_id).answers(*wrong * 3).ends(1)
 
     terminal = staffed.at_terminal("approve", plan_id)
-    said = terminal.answers(*wrong * 2, (NAME, "alice"), (SECRET, PASSPHRASE)).ends(1)
+    said = terminal.answers((NAME, "alice"), (SECRET, PASSPHRASE)).ends(1)
 
-    assert "NOT_ALLOWED: Too many wrong passphrases for alice. Wait 15 minutes." in said
+    assert "NOT_ALLOWED: Too many wrong names or passphrases in a row. Wait " in said
+    assert said.count(NAME) == 1
     assert staffed.status(plan_id) == "awaiting_approval"
+    tried = [e["principal"] for e in staffed.events() if e["event"] == "passphrase_tried"]
+    assert tried == ["alice"] * 3
 
 
 @pytest.mark.parametrize("last", ["", "\x04"], ids=["an empty line", "Ctrl-D"])
@@ -533,8 +536,9 @@ def test_while_frozen_nobody_is_asked_and_after_unfreezing_the_plan_still_stands
     assert '("storm [bold]warning[/bold]")' in said
     assert NAME not in said
 
-    wrong = [(NAME, "alice"), (SECRET, "not the passphrase")]
-    assert "NOT_ALLOWED" in staffed.at_terminal("unfreeze").answers(*wrong * 3).ends(1)
+    wrong = [(NAME, "alice"), (SECRET, "not the passphrase")] * 2
+    wrong += [(NAME, "alyce"), (SECRET, PASSPHRASE)]
+    assert "NOT_ALLOWED" in staffed.at_terminal("unfreeze").answers(*wrong).ends(1)
     assert staffed.call("attach_numbers", agent="local:sales", numbers=[INDIA]).code == "FROZEN"
 
     staffed.at_terminal("unfreeze").answers((NAME, "alice"), (SECRET, PASSPHRASE)).ends(0)
@@ -688,8 +692,9 @@ def test_a_plan_nobody_made_cannot_be_rejected(machine: Machine) -> None:
 
 
 def test_a_second_approver_needs_the_firsts_passphrase(staffed: Machine) -> None:
-    wrong = [(NAME, "alice"), (SECRET, "not the passphrase")]
-    refused = staffed.at_terminal("approvers", "add", "bob").answers(*wrong * 3).ends(1)
+    wrong = [(NAME, "alice"), (SECRET, "not the passphrase")] * 2
+    wrong += [(NAME, "alyce"), (SECRET, PASSPHRASE)]
+    refused = staffed.at_terminal("approvers", "add", "bob").answers(*wrong).ends(1)
     assert "NOT_ALLOWED" in refused
     assert NEW not in refused
 
@@ -706,6 +711,26 @@ def test_a_second_approver_needs_the_firsts_passphrase(staffed: Machine) -> None
         ("alice", staffed.user, staffed.user),
         ("bob", staffed.user, "alice"),
     ]
+
+
+def test_an_approver_s_subjects_are_kept_listed_and_journaled(machine: Machine) -> None:
+    subjects = ("--subject", "alice@example.com", "--subject", "00u1a2b3")
+    terminal = machine.at_terminal("approvers", "add", "alice", *subjects)
+    terminal.answers((NEW, PASSPHRASE), (REPEAT, PASSPHRASE)).ends(0)
+
+    assert (
+        "signs in as alice@example.com, signs in as 00u1a2b3" in machine.piped("approvers").stdout
+    )
+    listed = json.loads(machine.piped("approvers", "--json").stdout)["approvers"]
+    assert listed[0]["subjects"] == ["alice@example.com", "00u1a2b3"]
+    assert '"subjects":["alice@example.com","00u1a2b3"]' in machine.events()[0]["data"]
+
+
+def test_a_subject_that_names_nobody_is_refused_before_anybody_is_asked(machine: Machine) -> None:
+    said = machine.at_terminal("approvers", "add", "alice", "--subject", " ").ends(1)
+
+    assert "INVALID_ARGUMENTS: A subject is" in said and NEW not in said
+    assert machine.events() == []
 
 
 def test_the_same_name_is_not_enrolled_twice(staffed: Machine) -> None:

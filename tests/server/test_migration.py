@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from tests.exams import stage
 from tests.world import NUMBERS, SEEDS, TEST_ONE, Worlds, serve
 
+from cordboard.approvers import Approvers
 from cordboard.errors import StoreUnavailable
 from cordboard.stores.sqlite import SqliteStore
+from cordboard.stores.sqlite.opening import SCHEMA_VERSION
+from cordboard.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +46,8 @@ def an_old_store(path: Path, newer: Path) -> None:
         ]
         db.execute("ATTACH ? AS newer", (str(newer),))
         for table in tables:
-            db.execute(f"INSERT INTO {table} SELECT * FROM newer.{table}")  # noqa: S608 - our names
+            then = ", ".join(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
+            db.execute(f"INSERT INTO {table} ({then}) SELECT {then} FROM newer.{table}")  # noqa: S608 - our names
         db.commit()
 
 
@@ -58,7 +64,7 @@ async def test_a_store_of_version_1_keeps_its_plans_and_its_journal(
     server = serve(home, world.clock, "standard", {})
     try:
         world.server = server
-        assert (await server.app.store.facts())["schema"] == "2"
+        assert (await server.app.store.facts())["schema"] == str(SCHEMA_VERSION)
         assert len((await world.call("list_numbers"))["numbers"]) == len(NUMBERS)
         done = await world.call("apply_plan", plan_id=planned.plan_id)
         assert done.status == "applied"
@@ -74,8 +80,10 @@ async def test_a_migration_that_fails_leaves_the_old_store_as_it_was(
     await world.call("attach_numbers", agent="local:support", numbers=[TEST_ONE])
     path = tmp_path / "old.db"
     an_old_store(path, world.database)
-    with closing(sqlite3.connect(path)) as db:  # the last table that version 2 makes is there
-        db.execute("CREATE TABLE step (something TEXT)")
+    with closing(
+        sqlite3.connect(path)
+    ) as db:  # the last table that the last version makes is there
+        db.execute("CREATE TABLE name_guess (something TEXT)")
         before = list(db.iterdump())
     with pytest.raises(StoreUnavailable):
         await SqliteStore(path).facts()
@@ -95,5 +103,25 @@ async def test_processes_that_open_an_old_store_at_once_migrate_it_once(
         for store in stores:
             group.start_soon(store.facts)
     for store in stores:
-        assert (await store.facts())["schema"] == "2"
+        assert (await store.facts())["schema"] == str(SCHEMA_VERSION)
+        await store.close()
+
+
+async def test_approvers_of_an_old_store_approve_on_and_tokens_can_be_made(tmp_path: Path) -> None:
+    with stage.stage() as world:
+        await stage.approver(world.server)
+        path = tmp_path / "old.db"
+        an_old_store(path, world.database)
+        store = SqliteStore(path)
+        approvers = Approvers(store, "default", world.clock)
+
+        [ada] = await approvers.everyone()
+        assert (ada.name, ada.subjects) == (stage.APPROVER, ())
+        assert (await approvers.verify(stage.APPROVER, stage.PASSPHRASE)).people == {
+            "ada",
+            "ada-the-user",
+        }
+        tokens = Tokens(store, world.clock)
+        told: dict[str, Any] = {"scopes": ["numbers:read"], "subject": "ada", "by": "operator"}
+        assert await tokens.verify(await tokens.create("default", "ci", **told)) is not None
         await store.close()

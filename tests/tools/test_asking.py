@@ -222,32 +222,53 @@ async def test_a_client_without_forms_leaves_production_to_a_person(world: World
 
 
 APPS = {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}
+OTHER_APPS = {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html"]}}
 
 
 @pytest.mark.parametrize(
-    ("declared", "asks"),
+    ("declared", "asks", "level"),
     [
-        (ClientCapabilities(elicitation=ElicitationCapability()), True),
-        (ClientCapabilities(elicitation=ElicitationCapability(form=Form())), True),
-        (ClientCapabilities(elicitation=ElicitationCapability(form=Form(), url=Url())), True),
-        (ClientCapabilities(elicitation=ElicitationCapability(url=Url())), False),
-        (ClientCapabilities(extensions=APPS), False),
-        (ClientCapabilities(), False),
+        (ClientCapabilities(elicitation=ElicitationCapability()), True, "client"),
+        (ClientCapabilities(elicitation=ElicitationCapability(form=Form())), True, "client"),
+        (
+            ClientCapabilities(elicitation=ElicitationCapability(form=Form(), url=Url())),
+            True,
+            "client",
+        ),
+        (
+            ClientCapabilities(elicitation=ElicitationCapability(form=Form()), extensions=APPS),
+            True,
+            "client",
+        ),
+        (ClientCapabilities(elicitation=ElicitationCapability(url=Url())), False, "person"),
+        (ClientCapabilities(extensions=APPS), False, "client"),
+        (ClientCapabilities(extensions=OTHER_APPS), False, "person"),
+        (ClientCapabilities(), False, "person"),
     ],
-    ids=["bare", "form", "form and url", "url only", "apps only", "nothing"],
+    ids=[
+        "bare",
+        "form",
+        "form and url",
+        "form and apps",
+        "url only",
+        "apps only",
+        "apps of another kind",
+        "nothing",
+    ],
 )
 async def test_who_is_asked_is_what_the_client_declared(
     world: World,
     era: str,
     declared: ClientCapabilities,
     asks: bool,
+    level: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ClientSession, "_build_capabilities", lambda *_: declared)
     person = Person("yes")
     reply = await world.call("attach_numbers", era=era, person=person, **ATTACH)
     assert reply.status == ("applied" if asks else "awaiting_approval")
-    assert reply["guard"]["required"] == ("client" if asks else "person")
+    assert reply["guard"]["required"] == level
     assert len(person.asked) == asks
 
 

@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "undo_plan": {"plan_id": REQUIRED, "reason": ""},
     "list_changes": {"number": "", "agent": "", "limit": 20, "cursor": ""},
     "freeze_changes": {"reason": REQUIRED},
+    "approve_in_app": {"plan_id": REQUIRED, "ticket": REQUIRED},
 }
 TOOLS = list(ARGUMENTS)
 READS = {
@@ -71,6 +72,7 @@ DESTRUCTIVE = {
     "clear_number_pathway",
     "apply_plan",
     "undo_plan",
+    "approve_in_app",
 }
 IDEMPOTENT_WRITES = {
     "attach_numbers",
@@ -79,6 +81,7 @@ IDEMPOTENT_WRITES = {
     "clear_number_pathway",
     "apply_plan",
     "discard_plan",
+    "approve_in_app",
 }
 WRITES = [name for name in TOOLS if name not in READS]
 # Written out, because an adapter of one vendor must not change what a host's schema check sees.
@@ -115,7 +118,7 @@ def keywords(schema: Any, *, names_here: bool = False) -> Iterator[tuple[str, An
             yield from keywords(item)
 
 
-async def test_exactly_the_fifteen_tools_are_listed_in_one_order_in_both_eras(
+async def test_exactly_the_sixteen_tools_are_listed_in_one_order_in_both_eras(
     world: World, era: str
 ) -> None:
     assert [tool.name for tool in await listed(world, era)] == TOOLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -56,14 +57,14 @@ async def listening(world: World, **serving: Any) -> AsyncIterator[str]:
         settings = load(config, serving={"public_url": url, **serving})
         app = build_web(settings, world.clock, **world.outside)
         server = _Served(uvicorn.Config(app, log_level="warning"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(server.serve, [door])
+        served = asyncio.ensure_future(server.serve([door]))
+        try:
             with anyio.fail_after(30):
                 await server.listens.wait()
-            try:
-                yield url
-            finally:
-                server.should_exit = True
+            yield url
+        finally:
+            server.should_exit = True
+            await served
 
 
 @asynccontextmanager

@@ -11,14 +11,18 @@ from typing import Any
 
 import anyio
 import httpx
+from argon2 import PasswordHasher
 from tests.web.site import URL, WebWorld, on_the_web
-from tests.world import World
+from tests.world import AT, World
 
+from cordboard import journal
 from cordboard.answers import ChangeResult
 from cordboard.guard import NobodyToAsk
 from cordboard.identity import operator
+from cordboard.journal import Event
 from cordboard.request import Asked
 from cordboard.service import Caller
+from cordboard.stores import Transaction
 
 PASSPHRASE = "correct horse battery"  # noqa: S105 - of people who exist in tests only
 OTHER_PASSPHRASE = "staple of another kind"  # noqa: S105
@@ -131,15 +135,12 @@ class Visitor:
     async def send(self, form: Form | None, **typed: str) -> Page:
         """Fill a form in and send it; redirects are followed."""
         assert form is not None, "there is no such form on the page"
-        return Page(await self.post(form, follow_redirects=True, **typed))
+        data = {**form.fields, **typed}
+        return Page(await self.http.post(form.action, data=data, follow_redirects=True))
 
-    async def post(
-        self, form: Form, *, follow_redirects: bool = False, **typed: str
-    ) -> httpx.Response:
+    async def post(self, form: Form, **typed: str) -> httpx.Response:
         """The bare answer to a form."""
-        return await self.http.post(
-            form.action, data={**form.fields, **typed}, follow_redirects=follow_redirects
-        )
+        return await self.http.post(form.action, data={**form.fields, **typed})
 
     async def sign_in(
         self, name: str = "ada", passphrase: str = PASSPHRASE, address: str = "/approvals"
@@ -184,8 +185,22 @@ class Office:
             assert page.status == 200 and "Sign out" in page.text, page.text
             yield visitor
 
+    async def enrol_ada(self) -> None:
+        """The first approver, if she is not there: her passphrase costs next to nothing to check."""
+        if await self.world.app.service.approvals.approvers.everyone():
+            return
+        hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSPHRASE)
+        user = "ada-at-the-terminal"
+        row = {"name": "ada", "principal": user, "passphrase": hashed, "by": user, "subjects": "[]"}
+
+        def add(tx: Transaction) -> None:
+            tx.run("approver_add", account="default", at=AT, **row)
+            journal.append(tx, "default", AT, Event("approver_added", user, data={"name": "ada"}))
+
+        await self.world.app.store.write(add)
+
     async def enrol(self, name: str, passphrase: str, *, account: str = "default") -> None:
-        """One more approver, for whom one who is there already speaks."""
+        """One more approver, for whom `ada` speaks where she is there."""
         approvers = self.world.app.service_of(account).approvals.approvers
         by = await approvers.verify("ada", PASSPHRASE) if await approvers.everyone() else None
         await approvers.enrol(name, passphrase, f"{name}-at-the-terminal", by)
@@ -231,6 +246,5 @@ async def office(world: World, **serving: Any) -> AsyncIterator[Office]:
     """Serve a world, with `ada` enrolled as its first approver."""
     async with on_the_web(world, **serving) as web:
         made = Office(world, web)
-        if not await world.app.service.approvals.approvers.everyone():
-            await made.enrol("ada", PASSPHRASE)
+        await made.enrol_ada()
         yield made

@@ -613,6 +613,27 @@ async def test_a_vendor_that_does_not_answer_leaves_the_plan_as_it_was(
         theirs.wires["bland"].faults.clear()
 
 
+async def test_a_number_that_another_plan_is_changing_is_not_approved_a_second_time(
+    make_world: Worlds,
+) -> None:
+    theirs, gate, opened = at_bland(make_world)
+    async with opened() as here, here.approver() as visitor:
+        first = await here.asked("attach", f"bland:{at.SUPPORT}", at.B_FREE)
+        second = await here.asked("attach", f"bland:{at.SALES}", at.B_FREE)
+        forms = await form_of(visitor, first), await form_of(visitor, second)
+        await visitor.post(forms[0], passphrase=PASSPHRASE)
+        with anyio.fail_after(20):
+            await gate.arrived.wait()
+        page = Page(await visitor.post(forms[1], passphrase=PASSPHRASE))
+        assert page.status == 409 and first in page.text and "Nothing was changed." in page.text
+        gate.open.set()
+        with anyio.fail_after(30):
+            await here.world.app.service.approvals.ended(first)
+        page = Page(await visitor.post(forms[1], passphrase=PASSPHRASE))
+        assert page.status == 409 and await here.state(second) == "stale"
+        assert len(theirs.bland.writes) == 1
+
+
 async def test_approved_where_it_cannot_be_applied_it_waits_for_a_server_that_can(
     make_world: Worlds,
 ) -> None:
@@ -621,7 +642,7 @@ async def test_approved_where_it_cannot_be_applied_it_waits_for_a_server_that_ca
     with_key = make_world(
         policy="strict", clock=clock, outside=theirs.outside, BLAND_API_KEY=theirs.bland.key
     )
-    asked = Office(with_key, None)  # type: ignore[arg-type]
+    asked = Office(with_key, None)
     plan_id = await asked.asked("attach", f"bland:{at.SUPPORT}", at.B_FREE)
     async with office(with_key.another()) as here, here.approver() as visitor:
         page = await visitor.approve(plan_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from itsdangerous import URLSafeSerializer
 from tests.web.pages import OTHER_PASSPHRASE, PASSPHRASE, UNKNOWN_PLAN, Office, Page, office
 from tests.web.site import on_the_web
 from tests.world import (
@@ -183,6 +185,16 @@ async def test_where_nobody_is_enrolled_the_page_says_which_command_enrols(
         page = Page(await web.http.get("/approvals", follow_redirects=True))
         command = f"CORDBOARD_DATABASE={world.database} cordboard approvers add NAME"
         assert page.status == 200 and command in page.text and page.form("/sign-in") is None
+        # Of another account nobody is told whether anybody is enrolled.
+        page = Page(await web.http.get("/approvals?account=other", follow_redirects=True))
+        assert page.form("/sign-in") is not None and "enrolled" not in page.text
+
+
+async def test_strangers_are_not_told_where_the_store_lies(make_world: Worlds) -> None:
+    world, public = make_world(policy="strict"), "https://cordboard.example"
+    async with on_the_web(world, public_url=public) as web:
+        page = Page(await web.http.get(f"{public}/approvals", follow_redirects=True))
+        assert "cordboard approvers add NAME" in page.text and str(world.home) not in page.html
 
 
 async def test_the_session_cookie_is_for_this_site_and_for_eight_hours(here: Office) -> None:
@@ -205,6 +217,7 @@ async def test_by_https_the_cookie_is_for_this_host_alone_and_never_sent_in_the_
 ) -> None:
     public = "https://cordboard.example"
     async with office(make_world(policy="strict"), public_url=public) as here:
+        assert here.web is not None
         transport = httpx.ASGITransport(here.web.app)
         async with httpx.AsyncClient(transport=transport, base_url=public) as http:
             page = Page(await http.get("/approvals", follow_redirects=True))
@@ -233,7 +246,15 @@ async def test_a_session_ends_when_its_approver_is_removed_or_enrolled_anew(
 async def test_a_cookie_that_was_altered_or_made_up_counts_for_nothing(here: Office) -> None:
     async with here.approver() as visitor:
         good = visitor.http.cookies["cordboard"]
-        for bad in (good[:-1], good + "A", good.swapcase(), "e30." + good.split(".")[-1], "", "x"):
+        older = URLSafeSerializer(
+            list(here.world.app.keys),
+            salt="cordboard approvals page: session",
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+        )
+        assert older.loads(good)["approver"] == "ada"
+        of_another_version = older.dumps({"account": "default", "approver": "ada"})
+        altered = (good[:-1], good + "A", good.swapcase(), "e30." + good.split(".")[-1], "", "x")
+        for bad in (*altered, str(of_another_version)):
             visitor.http.cookies.clear()
             answer = await visitor.http.get("/approvals", headers={"cookie": f"cordboard={bad}"})
             assert answer.status_code == 303, bad
@@ -245,8 +266,11 @@ async def test_signing_out_ends_it_and_needs_the_form_of_this_session(here: Offi
         assert form is not None
         refused = await visitor.http.post(form.action, data={"token": "x"})
         assert refused.status_code == 403 and "cordboard" in visitor.http.cookies
+        kept = {"cookie": f"cordboard={visitor.http.cookies['cordboard']}"}
         page = await visitor.send(form)
         assert page.form("/sign-in") is not None and "cordboard" not in visitor.http.cookies
+        # Whoever copied the cookie has nothing of it any more.
+        assert (await visitor.http.get("/approvals", headers=kept)).status_code == 303
 
 
 async def test_a_sign_in_form_from_elsewhere_signs_nobody_in(here: Office) -> None:
@@ -326,6 +350,8 @@ async def test_a_wrong_method_is_told_and_which_are_right(here: Office) -> None:
             answer = await visitor.http.request(method, f"/approvals{path}")
             assert answer.status_code == 405, (method, path)
             assert method not in answer.headers["allow"].split(", ")
+        page = await visitor.open(f"/approvals/{UNKNOWN_PLAN}/approve")
+        assert page.links["Go to the plan"] == f"/approvals/{UNKNOWN_PLAN}"
 
 
 async def test_a_plan_that_is_not_there_is_a_page_that_says_so(here: Office) -> None:

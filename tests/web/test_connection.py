@@ -221,6 +221,18 @@ def test_bodies_over_the_limit_are_refused_announced_or_not(place: Place) -> Non
     assert b'{"bytes":1024}' in place.told(whole + body)
 
 
+@pytest.mark.parametrize("refused", [HOST, HOST.replace(b"localhost", b"evil.example")])
+def test_a_client_that_sends_all_before_it_reads_gets_to_read_why_not(
+    place: Place, refused: bytes
+) -> None:
+    for body in (
+        b"Content-Length: 9000000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n895440\r\n",
+    ):
+        answer = place.told(POST + refused + body + b"x" * 9_000_000 + b"\r\n0\r\n\r\n")
+        assert status(answer) in (413, 421) and refusal(answer)
+
+
 def test_a_body_that_does_not_come_is_given_up(place: Place) -> None:
     for asked in (POST + HOST + b"Content-Length: 5\r\n\r\nab", POST + CHUNKED + b"1\r\na\r\n"):
         answer = place.told(asked)

@@ -206,13 +206,19 @@ async def test_a_body_up_to_the_limit_arrives_whole_and_one_byte_more_does_not()
 
 @pytest.mark.parametrize("length", [b"99999999999999999999", b"9" * 5000, b"1025"])
 async def test_a_body_that_is_announced_too_large_is_not_waited_for(length: bytes) -> None:
-    async def never() -> Message:
-        raise AssertionError("the body was read")
+    seen: list[Message] = []
+
+    async def send(message: Message) -> None:
+        seen.append(message)
+
+    async def late() -> Message:
+        assert [m.get("status") for m in seen] == [413, None], "the body was read first"
+        return {"type": "http.disconnect"}
 
     headers = [(b"host", b"localhost"), (b"content-length", length)]
     edge = Edge(APP, HttpSettings(body_bytes=1024))
-    seen = await answered_raw(edge, "POST", "/echo", headers, never)
-    assert seen[0]["status"] == 413
+    await answered_raw(edge, "POST", "/echo", headers, late, send)
+    assert [m.get("more_body") for m in seen] == [None, True, False]
 
 
 async def test_a_body_that_never_ends_is_given_up() -> None:
@@ -400,11 +406,12 @@ async def answered_raw(
     path: str = "/echo",
     headers: list[tuple[bytes, bytes]] | None = None,
     receive: Callable[[], Any] | None = None,
+    send: Callable[[Message], Any] | None = None,
 ) -> list[Message]:
     """What the edge sends for a request that no client library would make."""
     sent: list[Message] = []
 
-    async def send(message: Message) -> None:
+    async def keep(message: Message) -> None:
         sent.append(message)
 
     async def empty() -> Message:
@@ -416,5 +423,5 @@ async def answered_raw(
         "query_string": b"", "headers": headers or [], "scheme": "http", "http_version": "1.1",
         "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 1),
     }  # fmt: skip
-    await edge(scope, receive or empty, send)
+    await edge(scope, receive or empty, send or keep)
     return sent

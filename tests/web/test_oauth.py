@@ -223,6 +223,7 @@ REFUSED: Mapping[str, dict[str, Any]] = {
     "an end as text": {"exp": "99999999999"},
     "true as end": {"exp": True},
     "nothing as end": {"exp": None},
+    "true as beginning": {"nbf": True},
     "a beginning in words": {"nbf": "yesterday"},
     "an issue time in words": {"iat": "yesterday"},
     "bound to a key": {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},

@@ -303,6 +303,12 @@ async def test_a_signal_ends_it_in_order_though_streams_are_open(
         assert server.logged == []
 
 
+async def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
+    async with serving(tmp_path / "cordboard.db") as server:
+        assert await server.stop() == 0
+        assert server.logged == []
+
+
 @dataclass
 class Desk:
     """A vendor on a socket, whose next write stands still until its gate opens."""

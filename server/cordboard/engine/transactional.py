@@ -6,6 +6,8 @@ journal tells it, and the plan is closed; so there is nothing to recover halfway
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cordboard import preconditions
 from cordboard.binding import OwnedNumber, Side
 from cordboard.clock import Clock, stamp
@@ -96,6 +98,10 @@ class InOneTransaction:
         done = plans.close(
             tx, record, "applied", now, clearance.approver, used=clearance.level, first=first
         )
+        if clearance.token:
+            key = {"account": clearance.account, "plan_id": clearance.plan_id}
+            tx.run("plan_by_token", **key, token=clearance.token)
+            done = replace(done, by_token=clearance.token)
         changes = record.plan.draft.changes
         versions = [n.versions[c.direction] for n, c in zip(after, changes, strict=True)]
         plans.mark_applied(tx, record, versions)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, cast
 
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
@@ -82,7 +83,9 @@ class CordboardServer(MCPServer[Any]):
         self._prompts = {prompt.name: prompt for prompt in prompts}
         reading.register(self, prompts)
         # In the place of the SDK's own, which tells names and ids as clients sent them.
-        self.middleware[0] = MessageSpans([*self._all, *self._prompts])
+        [theirs] = [m for m in self.middleware if isinstance(m, OpenTelemetryMiddleware)]
+        spans = MessageSpans([*self._all, *self._prompts])
+        self.middleware[self.middleware.index(theirs)] = spans
 
     async def list_tools(self) -> list[WireTool]:
         """The tools of this process, always in the same order."""

@@ -75,6 +75,16 @@ class MessageSpans(ServerMiddleware[Any]):
             except MCPError as exc:
                 span.set_attribute("rpc.response.status_code", str(exc.error.code))
                 raise
-            if isinstance(result, CallToolResult) and result.is_error:
-                telemetry.failed(span, str((result.meta or {}).get("cordboard/code", "tool_error")))
+            code = _code_of(result)
+            if code:
+                telemetry.failed(span, code)
             return result
+
+
+def _code_of(result: HandlerResult) -> str:
+    """Our code of a tool's refusal; "" for any other result."""
+    match result:
+        case CallToolResult(is_error=True, meta=meta) | {"isError": True, "_meta": meta}:
+            return str((meta or {}).get("cordboard/code", "tool_error"))
+        case _:
+            return ""

@@ -80,12 +80,27 @@ class Approvals:
         """What moved under an open plan, in sentences, as far as our own store tells. Writes nothing."""
         return await self._engine.moved(record)
 
-    async def enrolment(self, name: str) -> str:
+    async def enrolment(self, name: str, session: str = "") -> str:
         """Which enrolment an approver's is: another text once removed and enrolled anew; "" for
-        nobody's name."""
-        key = {"account": self._account, "name": name}
-        row = await self._store.glance(lambda tx: tx.one("approver_get", **key))
-        return "" if row is None else digest(f"{row['added_at']} {row['passphrase']}")
+        nobody's name, and where that session was signed out of."""
+
+        def look(tx: Transaction) -> str:
+            if session and tx.one("session_ended", account=self._account, nonce=session):
+                return ""
+            row = tx.one("approver_get", account=self._account, name=name)
+            return "" if row is None else digest(f"{row['added_at']} {row['passphrase']}")
+
+        return await self._store.glance(look)
+
+    async def end_session(self, session: str, until: str) -> None:
+        """Sign out of a session of the page; kept `until` it would have ended by itself."""
+        now = stamp(self._clock())
+
+        def work(tx: Transaction) -> None:
+            tx.run("session_ends_forget", account=self._account, now=now)
+            tx.run("session_end", account=self._account, nonce=session, until=until)
+
+        await self._store.write(work)
 
     async def may(self, record: PlanRecord, name: str) -> None:
         """Whether this approver could approve it now, but for what approving itself finds out.

@@ -136,17 +136,22 @@ class Changes:
     async def get(self, caller: Caller, plan_id: str, *, every: bool = False) -> ChangeResult:
         """What became of a plan."""
         record = await self._engine.caught_up(await self.find(caller.account, plan_id))
-        in_chat = caller.asker.shows_app
+        in_chat = caller.asker.shows_app and record.plan.principal == caller.principal
         return self._results.of(record, stamp(self._clock()), every=every, in_chat=in_chat)
 
     async def discard(self, caller: Caller, plan_id: str) -> ChangeResult:
-        """Drop a plan that was not applied; of an applied one, its result."""
+        """Drop a plan that was not applied; of an applied one, its result.
+
+        Raises: NotAllowed for a plan of somebody else, without the right to approve.
+        """
         self._planner.writable()
 
         def work(tx: Transaction) -> PlanRecord:
             record = _found(tx, caller.account, plan_id)
             if record.state not in plans.WAITING:
                 return record
+            if not caller.identity.may("changes:approve", "admin"):
+                self._guard.same_requester(record, caller.principal)
             return plans.close(tx, record, "discarded", stamp(self._clock()), caller.principal)
 
         return self._result(await self._store.write(work))

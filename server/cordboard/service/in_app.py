@@ -28,9 +28,13 @@ class InApp:
         self._results, self._clock = results, clock
 
     async def ticket(self, caller: Caller, plan_id: str) -> str:
-        """What this caller's App may apply the plan with; "" where no button can."""
+        """What this caller's App may apply the plan with; "" where no button can.
+
+        Raises: ReadOnly, StoreUnavailable.
+        """
         if not caller.asker.shows_app:
             return ""
+        self._planner.writable()
         record = await self._find(caller, plan_id)
         if record is None or record.state != "open" or record.expired(stamp(self._clock())):
             return ""

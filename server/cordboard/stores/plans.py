@@ -32,7 +32,7 @@ class PlanRecord:
     """A stored plan and what became of it. `reason` is the requester's, newest, unquoted.
 
     `hash` is that of the body as it is now; not `intact`: it is not the one it was saved with.
-    `steps`: how far each change is, once begun at a platform without transactions.
+    `by_token`: the token whose own right let it pass; "" where somebody was asked. `steps`: how far each change is, once begun at a platform without transactions.
     """
 
     plan: Plan
@@ -47,6 +47,7 @@ class PlanRecord:
     used: str = ""
     undoes: str = ""
     undone_by: str = ""
+    by_token: str = ""
     steps: tuple[Step, ...] = ()
 
     @property
@@ -73,6 +74,7 @@ def read_plan(row: Row) -> PlanRecord:
         used=row["used"],
         undoes=row["undoes"],
         undone_by=row["undone_by"],
+        by_token=row["by_token"],
     )
 
 

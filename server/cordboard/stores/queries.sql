@@ -183,6 +183,9 @@ UPDATE plan SET reason = :reason WHERE account = :account AND plan_id = :plan_id
 UPDATE plan SET state = :state, closed_at = :at, closed_by = :by, closed_why = :why, used = :used
 WHERE account = :account AND plan_id = :plan_id AND state IN ('open', 'approved');
 
+-- name: plan_by_token
+UPDATE plan SET by_token = :token WHERE account = :account AND plan_id = :plan_id;
+
 -- name: plan_undone
 UPDATE plan SET undone_by = :undone_by WHERE account = :account AND plan_id = :plan_id;
 
@@ -257,11 +260,11 @@ WHERE account = :account AND approval_id = :approval_id AND plan_id = :plan_id
   AND used_at = '' AND expires_at > :at;
 
 -- name: approvers
-SELECT name, principal, passphrase, added_at, added_by, failures, failed_at, subjects
+SELECT name, principal, passphrase, added_at, added_by, subjects
 FROM approver WHERE account = :account ORDER BY name;
 
 -- name: approver_get
-SELECT name, principal, passphrase, added_at, added_by, failures, failed_at, subjects
+SELECT name, principal, passphrase, added_at, added_by, subjects
 FROM approver WHERE account = :account AND name = :name;
 
 -- name: approver_add
@@ -271,15 +274,28 @@ VALUES (:account, :name, :principal, :passphrase, :at, :by, :subjects);
 -- name: approver_remove
 DELETE FROM approver WHERE account = :account AND name = :name;
 
--- name: approver_failed
-UPDATE approver SET failures = :failures, failed_at = :at WHERE account = :account AND name = :name;
+-- name: tries_get
+SELECT failures, failed_at FROM passphrase_try
+WHERE account = :account AND door = :door AND name = :name;
 
--- name: name_guess_get
-SELECT failures, failed_at FROM name_guess WHERE account = :account;
+-- name: tries_put
+INSERT INTO passphrase_try (account, door, name, failures, failed_at)
+VALUES (:account, :door, :name, :failures, :at)
+ON CONFLICT (account, door, name) DO UPDATE
+SET failures = excluded.failures, failed_at = excluded.failed_at;
 
--- name: name_guess_put
-INSERT INTO name_guess (account, failures, failed_at) VALUES (:account, :failures, :at)
-ON CONFLICT (account) DO UPDATE SET failures = excluded.failures, failed_at = excluded.failed_at;
+-- name: tries_forget
+DELETE FROM passphrase_try WHERE account = :account AND door = :door AND name = :name;
+
+-- name: session_ended
+SELECT 1 AS found FROM session_end WHERE account = :account AND nonce = :nonce;
+
+-- name: session_end
+INSERT INTO session_end (account, nonce, until) VALUES (:account, :nonce, :until)
+ON CONFLICT (account, nonce) DO NOTHING;
+
+-- name: session_ends_forget
+DELETE FROM session_end WHERE account = :account AND until <= :now;
 
 -- name: token_get
 SELECT name, hash, subject, scopes, expires_at, revoked_at

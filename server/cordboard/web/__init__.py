@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from cordboard.errors import CordboardError
@@ -16,7 +17,15 @@ from cordboard.web.site import Site, Unauthenticated, refusal, unauthenticated
 from cordboard.web.tracing import traced
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from cordboard.config.http import HttpSettings
     from cordboard.mcp_server import CordboardServer
+
+_FROM_ELSEWHERE = (
+    "Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "Mcp-Method", "Mcp-Name",
+    "Mcp-Protocol-Version", "Mcp-Session-Id", "Traceparent",
+)  # fmt: skip
 
 
 def assembled(server: CordboardServer, site: Site) -> Edge:
@@ -39,16 +48,31 @@ def assembled(server: CordboardServer, site: Site) -> Edge:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running():
-            yield
-        for let_go in site.at_end:
-            await let_go()
+        try:
+            async with running():
+                yield
+        finally:
+            for let_go in site.at_end:
+                await let_go()
 
-    handlers = {CordboardError: refusal, Unauthenticated: unauthenticated(site)}
+    handlers = {CordboardError: refusal(site), Unauthenticated: unauthenticated(site)}
     app = Starlette(
         routes=rooms,
         exception_handlers={**refusing.handlers(), **handlers},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # a 404 is plainer than a redirect made of the path
-    return Edge(traced(app), http)
+    return Edge(traced(_for_pages_elsewhere(app, http)), http)
+
+
+def _for_pages_elsewhere(app: ASGIApp, http: HttpSettings) -> ASGIApp:
+    """What pages of the allowed origins may read, with a token of their own; never with a cookie."""
+    if not http.allowed_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=http.allowed_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=_FROM_ELSEWHERE,
+        expose_headers=("Mcp-Session-Id", "WWW-Authenticate", "ETag", "Retry-After"),
+    )

@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
         self._in_fields += len(name) + len(value)
         if self._fields > self.head_fields or self._in_fields > self.head_bytes:
             self._refuse(*_TOO_MUCH)
-        super().on_header(name, value)
+        super().on_header(name, value.rstrip(b" \t"))  # RFC 9110, 5.5: no part of the value
 
     def on_headers_complete(self) -> None:
         self._wait_no_more()

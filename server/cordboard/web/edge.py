@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from cordboard.config.http import HttpSettings, is_loopback
+from cordboard.web.body import Body, Room
 from cordboard.web.refusing import CRASH, Refusal, answered, log_crash
 
 if TYPE_CHECKING:
@@ -37,12 +38,32 @@ _NO_ORIGIN = Refusal(
 _TOO_SLOW = Refusal(
     408, "REQUEST_TIMEOUT", "The body did not arrive in time.", "Send it again.", _CLOSE
 )
+_ROOM_BYTES = 256 * 1024 * 1024
+_NO_ROOM = Refusal(
+    503,
+    "TOO_MANY_BODIES",
+    "Too many large requests arrive at this moment.",
+    "Send it again a little later.",
+    {**_CLOSE, "Retry-After": "5"},
+)
 
 
 _DIGITS = 18
+_MOST_KNOWN = 64
+_LOOKED_AT = frozenset({b"origin", b"content-length", b"transfer-encoding"})
 _Header = tuple[bytes, bytes]
 _NOWHERE, _WITHIN = (b"referrer-policy", b"no-referrer"), (b"referrer-policy", b"same-origin")
 """A page's forms need the second: under the first, browsers send `Origin: null` with them."""
+
+_ALWAYS: tuple[_Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_ADDED = frozenset(
+    {b"referrer-policy", b"strict-transport-security", *(name for name, _ in _ALWAYS)}
+)
 
 
 class Edge:
@@ -69,14 +90,14 @@ class Edge:
             self._hosts.add(f"[{http.host}]" if ":" in http.host else http.host.lower())
         self._origins = {origin.lower().rstrip("/") for origin in http.allowed_origins}
         self._origins.add(f"{public.scheme}://{named}")
+        self._known: set[bytes] = set()
         self._added = _added(secure=public.scheme == "https")
-        self._too_large = Refusal(
-            413,
-            "BODY_TOO_LARGE",
-            f"A body has at most {http.body_bytes} bytes here.",
-            "Send less, in several requests.",
-            _CLOSE,
-        )
+        self._untaken = {
+            "too large": _too_large(http.body_bytes),
+            "too slow": _TOO_SLOW,
+            "no room": _NO_ROOM,
+        }
+        self._room = Room(_ROOM_BYTES)
         self._ending = anyio.Event()
 
     def drain(self) -> None:
@@ -94,22 +115,14 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send, self._added)
         try:
-            request = _Request(scope)
-            refusal = self._unwelcome(request)
-            if refusal is None and request.has_body:
-                heard = await self._heard(receive)
-                if isinstance(heard, Refusal):
-                    refusal = heard
-                elif heard is None:
-                    return  # nobody is there any more
-                else:
-                    receive = heard
-            elif request.streams:
-                receive = self._until_ending(receive)
-            if refusal is not None:
-                await answered(refusal, scope)(scope, receive, answer.send)
+            if self._is_plain(scope["headers"]):
+                await self._app(scope, receive, answer.send)
                 return
-            await self._app(scope, receive, answer.send)
+            body = Body(receive, self._most, self._body_seconds, self._room)
+            try:
+                await self._looked_at(scope, body, receive, answer)
+            finally:
+                body.let_go()
             if self._ending.is_set():
                 await answer.end()
         except Exception as exc:  # noqa: BLE001 - the last stop before the wire
@@ -117,21 +130,52 @@ class Edge:
             if not answer.started:
                 await answered(CRASH, scope)(scope, receive, answer.send)
 
+    async def _looked_at(self, scope: Scope, body: Body, receive: Receive, answer: _Answer) -> None:
+        """Refuse it, or hand it on with its whole body."""
+        request = _Request(scope)
+        refusal = self._unwelcome(request)
+        if refusal is None and request.has_body:
+            taken = await body.take()
+            if taken == "left":
+                return
+            refusal, receive = self._untaken.get(taken), body.again
+        if refusal is not None:
+            await self._refuse(refusal, scope, body if request.has_body else None, answer)
+            return
+        if request.streams:
+            receive = self._until_ending(receive)
+        await self._app(scope, receive, answer.send)
+
+    def _is_plain(self, headers: list[_Header]) -> bool:
+        """Whether there is nothing to look at: a name that is known, and no more than a question.
+        Most requests are so, and a call waits for some of them."""
+        said = dict(headers)
+        return (
+            said.get(b"host") in self._known
+            and len(said) == len(headers)
+            and said.keys().isdisjoint(_LOOKED_AT)
+            and b"text/event-stream" not in said.get(b"accept", b"")
+        )
+
     def _unwelcome(self, request: _Request) -> Refusal | None:
         if not self._is_ours(request):
             return _NO_NAME
         origin = request.origin
         if origin is not None and not self._may_call(origin, request.host):
             return _NO_ORIGIN
-        return self._too_large if request.length > self._most else None
+        return self._untaken["too large"] if request.length > self._most else None
 
     def _is_ours(self, request: _Request) -> bool:
         name = _name(request.host)
         if name is None:
             return False
-        if request.host in self._hosts or name in self._hosts:
-            return True
-        return self._loopback and is_loopback(name.strip("[]"))
+        ours = request.host in self._hosts or name in self._hosts
+        if not ours and not (self._loopback and is_loopback(name.strip("[]"))):
+            return False
+        if len(self._known) >= _MOST_KNOWN:  # filled with made-up ports: the real name comes again
+            self._known.clear()
+        self._known.add(request.host.encode("latin-1"))
+        return True
 
     def _may_call(self, origin: str, host: str) -> bool:
         if origin in self._origins:
@@ -140,27 +184,19 @@ class Edge:
         schemes = ("http", "https") if local else (self._scheme,)
         return any(origin == f"{scheme}://{host}" for scheme in schemes)
 
-    async def _heard(self, receive: Receive) -> Receive | Refusal | None:
-        """The whole body, to be received again; None where the client left."""
-        body = bytearray()
-        with anyio.move_on_after(self._body_seconds) as waiting:
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                body += message.get("body", b"")
-                if len(body) > self._most:
-                    return self._too_large
-                if not message.get("more_body", False):
-                    break
-        if waiting.cancelled_caught:
-            return _TOO_SLOW
-        kept: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+    async def _refuse(
+        self, refusal: Refusal, scope: Scope, unread: Body | None, answer: _Answer
+    ) -> None:
+        """Say no, and hang up once the client has had a moment to read it."""
 
-        async def again() -> Message:
-            return kept.pop() if kept else await receive()
+        async def begun(message: Message) -> None:
+            open_ended = {"more_body": True} if message["type"] == "http.response.body" else {}
+            await answer.send({**message, **open_ended})
 
-        return again
+        await answered(refusal, scope)(scope, _nothing, begun)
+        if unread is not None and refusal is not _TOO_SLOW:
+            await unread.discard()
+        await answer.end()
 
     def _until_ending(self, receive: Receive) -> Receive:
         """What a stream hears: the client's leaving, or ours."""
@@ -219,13 +255,13 @@ class _Answer:
         """Send on; what the app itself says of a header stays."""
         if message["type"] == "http.response.start":
             self.started = True
-            given = list(message.get("headers", ()))
-            said = {name.lower(): value for name, value in given}
-            given += [header for header in self._added if header[0] not in said]
-            if b"referrer-policy" not in said:
-                is_page = said.get(b"content-type", b"").startswith(b"text/html")
-                given.append(_WITHIN if is_page else _NOWHERE)
-            message = {**message, "headers": given}
+            given = message.get("headers") or ()
+            said = dict(given)
+            is_page = said.get(b"content-type", b"").startswith(b"text/html")
+            added = (_WITHIN if is_page else _NOWHERE, *self._added)
+            if not said.keys().isdisjoint(_ADDED):
+                added = tuple(header for header in added if header[0] not in said)
+            message = {**message, "headers": [*given, *added]}
         elif message["type"] == "http.response.body":
             self._ended = not message.get("more_body", False)
         await self._send(message)
@@ -236,14 +272,18 @@ class _Answer:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def _nothing() -> Message:
+    """What a refusal hears of the request: no answer of ours listens."""
+    return {"type": "http.disconnect"}
+
+
+def _too_large(most: int) -> Refusal:
+    what = f"A body has at most {most} bytes here."
+    return Refusal(413, "BODY_TOO_LARGE", what, "Send less, in several requests.", _CLOSE)
+
+
 def _added(*, secure: bool) -> tuple[_Header, ...]:
-    always = (
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-        (b"cross-origin-resource-policy", b"same-origin"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    )
-    return (*always, (b"strict-transport-security", b"max-age=31536000")) if secure else always
+    return (*_ALWAYS, (b"strict-transport-security", b"max-age=31536000")) if secure else _ALWAYS
 
 
 def _name(host: str) -> str | None:

@@ -42,17 +42,22 @@ class _Lookup:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises: Unauthenticated, NotAllowed, and as `InboundRoutes.find`."""
         del receive
-        connection = HTTPConnection(scope)
-        caller = await self._site.caller(connection)
+        caller = await self._site.caller(HTTPConnection(scope))
         caller.require("routes:read")
         route = await self._routes.find(caller.account, scope["path_params"]["number"])
         answer = _encoded(route)
-        if answer.is_known(connection.headers.get("if-none-match", "")):
+        if answer.is_known(_if_none_match(scope)):
             await send(answer.unchanged)
             await send({"type": "http.response.body", "body": b""})
         else:
             await send(answer.start)
             await send({"type": "http.response.body", "body": answer.body})
+
+
+def _if_none_match(scope: Scope) -> str:
+    """The ETags that the caller has copies of, as the request lists them."""
+    given = [value for name, value in scope["headers"] if name == b"if-none-match"]
+    return b",".join(given).decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_CONNECTIONS = 4096
 _OTHER_FILES = 64
 """What a process keeps open beside its connections: store, vendors, log."""
-_KEEP_ALIVE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and proxies keep a connection: whoever closes it first must not be us, or a
+request that is just on its way is lost."""
 _WORKER_STARTS_SECONDS = 60
 
 
@@ -99,14 +101,14 @@ def serve(settings: Settings, listening: socket.socket) -> int:
 
     The first SIGTERM or SIGINT ends it in order, the second at once.
     """
+    for number in _SIGNALS:  # until uvicorn listens to them, and when it raises them behind its end
+        signal.signal(number, _end)
     http = _served(settings)
     if not http.state_keys:
         with suppress(StoreUnavailable):  # made once, before several need it
             load_key(settings.database)
     config = _config(settings)
     if http.workers == 1:
-        for number in _SIGNALS:  # uvicorn raises it again behind its end, which was in order
-            signal.signal(number, _nothing)
         try:
             uvicorn.Server(config).run([listening])
         except SystemExit:  # it could not start, and said why
@@ -117,8 +119,9 @@ def serve(settings: Settings, listening: socket.socket) -> int:
     return 1 if any(p.exitcode == STARTUP_FAILURE for p in workers.processes) else 0
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
     del number, frame
+    os._exit(0)  # nothing has begun yet, or all has ended
 
 
 def _config(settings: Settings) -> uvicorn.Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -31,6 +31,7 @@ from cordboard.errors import (
 from cordboard.identity import Identity
 
 BEARER = "bearer "
+Handler = Callable[[Request, Exception], Response]
 
 
 class Verifier(Protocol):
@@ -95,17 +96,17 @@ class Site:
             raise Unauthenticated(given=given)
         return identity
 
-    @property
-    def challenge(self) -> str:
-        """The `WWW-Authenticate` of an answer 401: where a client finds whom to ask for a token.
+    def challenge(self, *parameters: str) -> str:
+        """The `WWW-Authenticate` of a 401 or 403, with where a client finds whom to ask for a token.
 
-        Only with OAuth: a client that is told of metadata starts OAuth, and drops a static token.
+        That only with OAuth: a client that is told of metadata starts OAuth, and drops a static
+        token.
         """
-        if self.http.oauth is None:
-            return "Bearer"
-        return (
-            f'Bearer resource_metadata="{self.http.url}/.well-known/oauth-protected-resource/mcp"'
-        )
+        every = list(parameters)
+        if self.http.oauth is not None:
+            where = f"{self.http.url}/.well-known/oauth-protected-resource/mcp"
+            every.append(f'resource_metadata="{where}"')
+        return f"Bearer {', '.join(every)}".rstrip()
 
 
 # The first that fits an error decides.
@@ -133,36 +134,41 @@ def status_of(exc: CordboardError) -> int:
     return next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
 
 
-def refusal(request: Request, exc: Exception) -> Response:
-    """A refusal of ours as JSON: `{"error": {"code", "what", "remedy"}}`."""
-    del request
-    if not isinstance(exc, CordboardError):
-        raise exc
-    said = {"code": exc.code, "what": exc.what, "remedy": exc.remedy}
-    if isinstance(exc, StoreUnavailable):  # where it lies is no caller's business
-        said["what"] = "The store cannot be used now."
-        said["remedy"] = exc.default_remedy
-    wait = exc.retry_after if isinstance(exc, NotAllowed) else 0
-    headers = {"Retry-After": str(wait)} if wait else {}
-    return JSONResponse({"error": said}, status_of(exc), headers)
+def refusal(site: Site) -> Handler:
+    """The handler that tells a refusal of ours as JSON: `{"error": {"code", "what", "remedy"}}`."""
+
+    def answer(request: Request, exc: Exception) -> Response:
+        del request
+        if not isinstance(exc, CordboardError):
+            raise exc
+        said = {"code": exc.code, "what": exc.what, "remedy": exc.remedy}
+        if isinstance(exc, StoreUnavailable):  # where it lies is no caller's business
+            said |= {"what": "The store cannot be used now.", "remedy": exc.default_remedy}
+        headers: dict[str, str] = {}
+        if isinstance(exc, NotAllowed) and exc.retry_after:
+            headers["Retry-After"] = str(exc.retry_after)
+        if isinstance(exc, NotAllowed) and exc.scopes:  # RFC 6750, 3.1: how to get further
+            missing = f'scope="{exc.scopes[0]}"'
+            headers["WWW-Authenticate"] = site.challenge('error="insufficient_scope"', missing)
+        return JSONResponse({"error": said}, status_of(exc), headers)
+
+    return answer
 
 
-def unauthenticated(site: Site) -> Any:
+def unauthenticated(site: Site) -> Handler:
     """The handler that answers 401 for `Unauthenticated`."""
 
     def answer(request: Request, exc: Exception) -> Response:
         del request
         given = isinstance(exc, Unauthenticated) and exc.given
-        what = "The token is not valid, or expired." if given else "A token is needed."
         said = {
             "code": "UNAUTHENTICATED",
-            "what": what,
-            "remedy": "Send `Authorization: Bearer TOKEN`; an operator makes one with `cordboard tokens create`.",
+            "what": "The token is not valid, or expired." if given else "A token is needed.",
+            "remedy": "Send `Authorization: Bearer TOKEN`; an operator makes one with "
+            "`cordboard tokens create`.",
         }
-        headers = {
-            "WWW-Authenticate": site.challenge
-            + (', error="invalid_token"' if given and site.http.oauth else "")
-        }
+        invalid = ('error="invalid_token"',) if given else ()
+        headers = {"WWW-Authenticate": site.challenge(*invalid)}
         return JSONResponse({"error": said}, 401, headers)
 
     return answer

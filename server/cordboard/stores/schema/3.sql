@@ -17,14 +17,33 @@ CREATE TABLE token (
 
 CREATE INDEX token_name ON token (account, name);
 
--- The subjects an approver signs in with elsewhere: four eyes are compared as people. JSON list.
-ALTER TABLE approver ADD COLUMN subjects TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE approver_3 (
+    account      TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    principal    TEXT NOT NULL,              -- the operating-system user who enrolled it
+    subjects     TEXT NOT NULL DEFAULT '[]', -- JSON list: what this person signs in as elsewhere
+    passphrase   TEXT NOT NULL,              -- Argon2id
+    added_at     TEXT NOT NULL,
+    added_by     TEXT NOT NULL,
+    PRIMARY KEY (account, name)
+);
 
--- How often in a row a passphrase came with a name that nobody has; one count for all such names.
-CREATE TABLE name_guess (
-    account   TEXT NOT NULL PRIMARY KEY,
+INSERT INTO approver_3 (account, name, principal, passphrase, added_at, added_by)
+SELECT account, name, principal, passphrase, added_at, added_by FROM approver;
+
+DROP TABLE approver;
+
+ALTER TABLE approver_3 RENAME TO approver;
+
+-- Wrong passphrases in a row, at each door of its own: what strangers try at the page shuts out
+-- nobody at a terminal. name '': all names that nobody has.
+CREATE TABLE passphrase_try (
+    account   TEXT NOT NULL,
+    door      TEXT NOT NULL CHECK (door IN ('sign-in', 'session', 'terminal')),
+    name      TEXT NOT NULL,
     failures  BIGINT NOT NULL,
-    failed_at TEXT NOT NULL
+    failed_at TEXT NOT NULL,
+    PRIMARY KEY (account, door, name)
 );
 
 -- Plans listed newest first.
@@ -33,3 +52,14 @@ CREATE INDEX plan_under_way ON plan (account, ordinal) WHERE state IN ('applying
 
 -- What the end of a step rests on, where it is not what was read (see stores/operations.py).
 ALTER TABLE step ADD COLUMN ended TEXT NOT NULL DEFAULT '';
+
+-- The token whose own right let a plan pass, where nobody was asked.
+ALTER TABLE plan ADD COLUMN by_token TEXT NOT NULL DEFAULT '';
+
+-- Sessions of the approvals page that were signed out of before their time was over.
+CREATE TABLE session_end (
+    account TEXT NOT NULL,
+    nonce   TEXT NOT NULL,
+    until   TEXT NOT NULL,                   -- from then on the cookie counts for nothing anyhow
+    PRIMARY KEY (account, nonce)
+);

@@ -68,11 +68,12 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = StoreFile(path)
+        real = path.resolve()  # one lock for one file, whatever name it was opened by
+        self._file = StoreFile(real)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._glancer: sqlite3.Connection | None = None
-        self._versions = FileVersions(path, path.with_name(path.name + ".lock"))
+        self._versions = FileVersions(real, real.with_name(real.name + ".lock"))
         self._remembered: dict[Hashable, tuple[bytes, Any]] = {}
         self._writing = threading.Lock()
         self._reading = threading.Lock()
@@ -107,6 +108,8 @@ class SqliteStore:
     ) -> T:
         """Read on the event loop; `otherwise`: in a thread, once a writer takes long, and for any
         trouble to be told. While a commit shuts readers out, `kept` is told if still in force."""
+        if self._glancer is None:
+            await self.read(lambda _: None)  # opens it
         for _ in range(_LOOKS):
             if self._glancer is None:
                 break
@@ -178,6 +181,8 @@ class SqliteStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._versions.take_back()
             return result
 
     def _optimize(self) -> None:
@@ -185,7 +190,10 @@ class SqliteStore:
             connection = self._open_writer()
             connection.execute("PRAGMA analysis_limit=1000")
             self._versions.note()
-            connection.execute("ANALYZE")
+            try:
+                connection.execute("ANALYZE")
+            finally:
+                self._versions.take_back()
 
     def _open_writer(self) -> sqlite3.Connection:
         self._file.still_there()

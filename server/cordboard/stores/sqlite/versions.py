@@ -6,7 +6,8 @@ SQLite counts its commits in the file's header, and trusts the pages it remember
 
 A new version may be of a commit that is not in force yet: its writer shuts readers out until it is,
 for two syncs of the disk. Every writer first notes beside the store which version it starts from.
-Whoever finds the file shut and that note unchanged knows that this version is still in force.
+Whoever finds the file shut and that note there knows that this version is still in force: it is
+taken back as soon as the commit is done.
 """
 
 from __future__ import annotations
@@ -77,9 +78,15 @@ class FileVersions:
         if self._opened(os.O_RDWR | os.O_CREAT) and (version := self.now()):
             os.pwrite(self._note, version, 0)
 
+    def take_back(self) -> None:
+        """That writer is done: its note says no more what is in force. Before its lock is let go."""
+        if self._note >= 0:
+            os.pwrite(self._note, bytes(_NOTE_BYTES), 0)
+
     def noted(self) -> bytes:
-        """The version that the newest writer started from; b"" where it cannot be told."""
-        return os.pread(self._note, _NOTE_BYTES, 0) if self._opened(os.O_RDWR) else b""
+        """The version that the writer at work started from; b"" where there is none."""
+        found = os.pread(self._note, _NOTE_BYTES, 0) if self._opened(os.O_RDWR) else b""
+        return found if any(found) else b""
 
     def _opened(self, flags: int) -> bool:
         if self._note < 0 and self._header >= 0:

@@ -16,10 +16,11 @@ from starlette.routing import BaseRoute, Route
 
 from cordboard.errors import CordboardError, StoreUnavailable
 from cordboard.web.approvals import deciding, plan_list, plan_page, sign_in
-from cordboard.web.approvals.desk import ROOT, BadToken, Desk, NotSignedIn
+from cordboard.web.approvals.desk import ROOT, BadToken, Desk, NotSignedIn, is_plan_id, url
 from cordboard.web.approvals.rendering import asset, page
 from cordboard.web.site import Site, status_of
 
+_BAD_REQUEST, _NOT_FOUND = 400, 404
 Room = Callable[[Desk, Request], Awaitable[Response]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -59,22 +60,31 @@ async def _answer(desk: Desk, rooms: Mapping[str, Room], request: Request) -> Re
     """The answer of a room; what it refuses becomes a page too."""
     room = rooms.get("GET" if request.method == "HEAD" else request.method)
     if room is None:
-        allowed = ", ".join([*rooms, "HEAD"] if "GET" in rooms else rooms)
-        return _told(405, "This page does not take that.", "Go back.", {"Allow": allowed})
+        allowed = {"Allow": ", ".join([*rooms, "HEAD"] if "GET" in rooms else rooms)}
+        return _told(request, 405, "This page does not take that.", "Go back.", allowed)
     try:
         return await room(desk, request)
     except NotSignedIn:
         return sign_in.asked_for(desk, request)
     except BadToken:
         remedy = "Nothing was changed. Open the plan again and decide there."
-        return _told(403, "This form was not made for your session.", remedy)
+        return _told(request, 403, "This form was not made for your session.", remedy)
     except HTTPException as exc:
-        return _told(exc.status_code, exc.detail, "Nothing was changed.")
+        return _told(request, exc.status_code, exc.detail, "Nothing was changed.")
     except StoreUnavailable as exc:  # where it lies is nobody's business here
-        return _told(status_of(exc), "The store cannot be used now.", exc.default_remedy)
+        return _told(request, status_of(exc), "The store cannot be used now.", exc.default_remedy)
     except CordboardError as exc:
-        return _told(status_of(exc), exc.what, f"{exc.remedy} {exc.aftermath}")
+        return _told(request, status_of(exc), exc.what, f"{exc.remedy} {exc.aftermath}")
 
 
-def _told(status: int, what: str, remedy: str, headers: dict[str, str] | None = None) -> Response:
-    return page("told", status, headers, code=status, what=what, remedy=remedy, home=ROOT)
+def _told(
+    request: Request, status: int, what: str, remedy: str, headers: dict[str, str] | None = None
+) -> Response:
+    """A page that says what is wrong, and leads back."""
+    plan_id = request.path_params.get("plan_id", "")
+    to_plan = status != _NOT_FOUND and is_plan_id(plan_id)
+    account = request.query_params.get("account", "") if status != _BAD_REQUEST else ""
+    back = url(f"/{plan_id}" if to_plan else "", account)
+    return page(
+        "told", status, headers, code=status, what=what, remedy=remedy, back=back, to_plan=to_plan
+    )

@@ -7,7 +7,7 @@ import hmac
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cordboard.errors import CordboardError, InvalidArguments, NotAllowed
+from cordboard.errors import CordboardError, GuardError, InvalidArguments, NotAllowed
 from cordboard.stores.plans import PlanRecord
 from cordboard.web.approvals import desk as desks
 from cordboard.web.approvals import plan_page, views
@@ -34,7 +34,9 @@ async def approve(desk: Desk, request: Request) -> Response:
         return await plan_page.answer(desk, request, session, record, problem=told, status=409)
     approvals = desk.approvals(session.account)
     try:
-        approver = await approvals.approvers.verify(session.approver, form.get("passphrase", ""))
+        approver = await approvals.approvers.verify(
+            session.approver, form.get("passphrase", ""), "session"
+        )
     except NotAllowed as exc:
         wrong = NotAllowed(f"That is not the passphrase of {session.approver}.", "Try again.")
         return await _refused(desk, request, session, exc if exc.retry_after else wrong)
@@ -83,7 +85,9 @@ async def _refused(desk: Desk, request: Request, session: Session, exc: Cordboar
     record = await plan_page.found(desk, request, session)
     wait = exc.retry_after if isinstance(exc, NotAllowed) else 0
     headers = {"Retry-After": str(wait)} if wait else None
-    told, status = f"{exc.what} {exc.remedy} {exc.aftermath}", status_of(exc)
+    # What a model is told to do by default is not for the person who decides.
+    remedy = "" if exc.remedy == GuardError.default_remedy else exc.remedy
+    told = " ".join(part for part in (exc.what, remedy, exc.aftermath) if part)
     return await plan_page.answer(
-        desk, request, session, record, problem=told, status=status, headers=headers
+        desk, request, session, record, problem=told, status=status_of(exc), headers=headers
     )

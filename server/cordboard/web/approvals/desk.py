@@ -62,7 +62,8 @@ class Desk:
         account, found = self.account(request), self.sessions.of(request)
         if found is None or found.account != account:
             raise NotSignedIn
-        if await self.approvals(found.account).enrolment(found.approver) != found.enrolment:
+        enrolment = await self.approvals(account).enrolment(found.approver, found.nonce)
+        if enrolment != found.enrolment:
             raise NotSignedIn
         return found
 
@@ -72,14 +73,14 @@ class Desk:
             raise BadToken
 
 
-def told(account: str) -> str:
+def account_shown(account: str) -> str:
     """An account as addresses and pages name it: the default one not at all."""
     return "" if account == DEFAULT_ACCOUNT else account
 
 
 def url(path: str, account: str, **query: str | int) -> str:
     """The address of a page of ours, with what is empty left out."""
-    named = {"account": told(account)} | query
+    named = {"account": account_shown(account)} | query
     text = urlencode({name: value for name, value in named.items() if value not in ("", 0)})
     return f"{ROOT}{path}" + (f"?{text}" if text else "")
 
@@ -116,7 +117,7 @@ def browser(desk: Desk, session: Session) -> dict[str, str]:
     account = session.account
     return {
         "approver": session.approver,
-        "account": told(account),
+        "account": account_shown(account),
         "token": desk.sessions.token(session.nonce),
         "sign_out": url("/sign-out", account),
         "home": url("", account),

@@ -78,7 +78,7 @@ def _page(desk: Desk, session: Session, words: str, *, show: str, **told: Any) -
         browser=desks.browser(desk, session),
         words=words,
         show=show,
-        account=desks.told(account),
+        account=desks.account_shown(account),
         list_url=desks.url("", account),
         settled_url=desks.url("", account, q=words, show="settled"),
         plain_url=desks.url("", account, show=show),

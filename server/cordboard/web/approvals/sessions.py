@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from itsdangerous import BadData, Signer, URLSafeSerializer
@@ -31,13 +31,14 @@ class Session:
     """A browser in which an approver signed in.
 
     `enrolment`: which enrolment of that name it was; removed or enrolled anew, the session is void.
-    `nonce`: what the tokens in its forms are bound to.
+    `nonce`: what the tokens in its forms are bound to. `until`: when it ends by itself.
     """
 
     account: str
     approver: str
     enrolment: str
     nonce: str
+    until: str
 
 
 class Sessions:
@@ -55,14 +56,9 @@ class Sessions:
 
     def begin(self, response: Response, account: str, approver: str, enrolment: str) -> None:
         """Sign a browser in; a session or visit it had before is over."""
-        content = {
-            "account": account,
-            "approver": approver,
-            "enrolment": enrolment,
-            "nonce": secrets.token_urlsafe(_NONCE_BYTES),
-            "until": later(self._clock(), SESSION_SECONDS),
-        }
-        self._put(response, self._signed_in, str(self._seal.dumps(content)))
+        nonce, until = secrets.token_urlsafe(_NONCE_BYTES), later(self._clock(), SESSION_SECONDS)
+        session = Session(account, approver, enrolment, nonce, until)
+        self._put(response, self._signed_in, str(self._seal.dumps(asdict(session))))
         self._drop(response, self._visiting)
 
     def end(self, response: Response) -> None:
@@ -72,12 +68,10 @@ class Sessions:
     def of(self, request: Request) -> Session | None:
         """The session a request came with, as it was begun; None where there is none that counts."""
         try:
-            content = self._seal.loads(request.cookies.get(self._signed_in, ""))
-        except BadData:
+            found = Session(**self._seal.loads(request.cookies.get(self._signed_in, "")))
+        except (BadData, TypeError):  # the second: sealed by another version of us
             return None
-        if content.pop("until") <= stamp(self._clock()):
-            return None
-        return Session(**content)
+        return found if found.until > stamp(self._clock()) else None
 
     def visit(self, request: Request) -> str:
         """What the sign-in form of a browser is bound to; new where it has none."""

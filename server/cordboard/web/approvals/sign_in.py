@@ -36,24 +36,37 @@ async def _form(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    account = desk.account(request)
-    approvals = desk.approvals(account)
-    visit = desk.sessions.visit(request)
+    account, visit = desk.account(request), desk.sessions.visit(request)
     answer = page(
         "sign_in",
         status,
         headers,
-        account=desks.told(account),
+        account=desks.account_shown(account),
         action=desks.url("/sign-in", account),
         wanted=desks.place(wanted, account),
         name=shown(name, 64),
         problem=problem,
         token=desk.sessions.token(visit),
-        enrolled=bool(await approvals.approvers.everyone()),
-        command=approvals.command("approvers add NAME"),
+        command=await _first_approver(desk, account),
     )
     desk.sessions.keep_visit(answer, visit)
     return answer
+
+
+async def _first_approver(desk: Desk, account: str) -> str:
+    """The command that enrols the first approver, while there is none; else "".
+
+    Strangers are told of this server's own account only, and where its store lies only from this
+    very machine.
+    """
+    if account != desk.site.app.settings.account:
+        return ""
+    approvals = desk.approvals(account)
+    if await approvals.approvers.everyone():
+        return ""
+    words = "approvers add NAME"
+    nearby = desk.site.http.is_loopback and not desk.site.http.public_url
+    return approvals.command(words) if nearby else f"cordboard {words}"
 
 
 async def enter(desk: Desk, request: Request) -> Response:
@@ -67,7 +80,7 @@ async def enter(desk: Desk, request: Request) -> Response:
         return await _form(desk, request, wanted, name=name, problem=told, status=403)
     approvals = desk.approvals(account)
     try:
-        approver = await approvals.approvers.verify(name, fields.get("passphrase", ""))
+        approver = await approvals.approvers.verify(name, fields.get("passphrase", ""), "sign-in")
     except NotAllowed as exc:
         wait = {"Retry-After": str(exc.retry_after)} if exc.retry_after else None
         told, status = f"{exc.what} {exc.remedy}", status_of(exc)
@@ -84,6 +97,7 @@ async def leave(desk: Desk, request: Request) -> Response:
     """Sign out."""
     session = await desk.session(request)
     desk.check(session, (await read_form(request)).get("token", ""))
+    await desk.approvals(session.account).end_session(session.nonce, session.until)
     answer = desks.see_other(desks.url("/sign-in", session.account))
     desk.sessions.end(answer)
     return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cordboard import outcomes
-from cordboard.display import printable, shown
+from cordboard.display import shown
 from cordboard.stores.plans import PlanRecord
 from cordboard.web.approvals.moments import moment
 
@@ -29,6 +29,8 @@ def said(record: PlanRecord, now: str) -> list[str]:
 
 def _approved(record: PlanRecord) -> str:
     by = shown(record.closed_by)
+    if record.by_token:
+        return f"Passed by the standing right of {by}'s token {shown(record.by_token)}: nobody was asked."
     if record.used == "person":
         return f"Approved by {by}, with their passphrase."
     if record.used == "client":
@@ -50,7 +52,7 @@ def _outcome(record: PlanRecord, now: str) -> str:
 
 
 def _how_known(record: PlanRecord) -> str:
-    if any(step.detail.startswith("not read back") for step in record.steps):
+    if any(step.ended in ("echo", "word") for step in record.steps):
         return "not all of them read back: see each"
     return "read back" if len(record.plan.draft.changes) == 1 else "all read back"
 
@@ -101,11 +103,6 @@ def way_back(record: PlanRecord) -> str:
         f"Ask the assistant to undo plan {record.plan_id}. That makes a new plan, which is decided "
         "here like this one, and brings back agents and pathways as they were."
     )
-
-
-def undone(record: PlanRecord) -> str:
-    """The plan that undid it, or ""."""
-    return printable(record.undone_by)
 
 
 def _numbers(count: int) -> str:

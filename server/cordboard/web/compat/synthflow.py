@@ -33,10 +33,11 @@ from cordboard.errors import (
     NumberNotFound,
 )
 from cordboard.request import Asked
+from cordboard.service import records
+from cordboard.service.records import Held, Whole
 from cordboard.stores import Transaction
-from cordboard.web.compat import records, vendor
+from cordboard.web.compat import vendor
 from cordboard.web.compat.reading import agent_of, json_object, own_id, texts, whole
-from cordboard.web.compat.records import Held, Whole
 from cordboard.web.compat.vendor import (
     Desk,
     Endpoint,

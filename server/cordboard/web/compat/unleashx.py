@@ -31,8 +31,9 @@ from cordboard.errors import (
     ProviderNotConfigured,
 )
 from cordboard.request import Asked
+from cordboard.service import records
 from cordboard.stores import Transaction
-from cordboard.web.compat import records, vendor
+from cordboard.web.compat import vendor
 from cordboard.web.compat.reading import agent_of, json_object, own_id, text, texts
 from cordboard.web.compat.vendor import (
     Desk,

@@ -189,7 +189,7 @@ def _refusal_of(vendor: Vendor, site: Site, request: Request, exc: Exception) ->
         case CordboardError():
             return vendor.refused(exc)
         case Unauthenticated():
-            headers = {"WWW-Authenticate": site.challenge}
+            headers = {"WWW-Authenticate": site.challenge()}
             message = "The key is not valid, or expired." if exc.given else "A key is needed."
             return Refusal(401, "UNAUTHENTICATED", message, headers=headers)
     log_crash(request.scope, exc)

@@ -27,8 +27,8 @@ from cordboard.binding import Agent
 from cordboard.errors import AgentNotFound, InvalidArguments, NumberRefused
 from cordboard.number import is_canonical
 from cordboard.request import Action, Asked
+from cordboard.service import records
 from cordboard.stores import Transaction
-from cordboard.web.compat import records
 from cordboard.web.compat.bland import pathways
 from cordboard.web.compat.bland.shapes import (
     as_json,

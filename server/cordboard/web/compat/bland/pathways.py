@@ -14,8 +14,8 @@ from typing import Any
 from starlette.requests import Request
 
 from cordboard.binding import PathwayInfo
+from cordboard.service import records
 from cordboard.stores import Transaction
-from cordboard.web.compat import records
 from cordboard.web.compat.vendor import Desk, Refusal
 
 _VERSION = re.compile(r"v?([0-9]{1,10})", re.ASCII)

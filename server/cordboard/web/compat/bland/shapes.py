@@ -18,9 +18,9 @@ from cordboard.errors import (
     NumberNotFound,
     NumberRefused,
 )
+from cordboard.service.records import Held
 from cordboard.web.compat import vendor
 from cordboard.web.compat.reading import kind_of, own_id, refuse_unknown, text
-from cordboard.web.compat.records import Held
 from cordboard.web.compat.vendor import Refusal, without_platform
 from cordboard.web.site import Site
 
