@@ -47,7 +47,7 @@ async def stream(pause: float, agents: tuple[str, str], numbers: list[str]) -> N
 
         group.start_soon(listen)
         for number in cycle(numbers):
-            route = await routes.find(app.settings.account, number)
+            route = await routes.find(app.settings.account, number, lambda found: found)
             agent = agents[route.agent == agents[0]]
             await change(app, route, agent)
             sys.stdout.write(f"{number} {agent} {route.version + 1}\n")

@@ -28,9 +28,6 @@ from cordboard.config import load
 from cordboard.tokens import Tokens
 
 HOST = Path(__file__).with_name("app_host")
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
-from tests.exams.chat import CHROMIUM, FLAGS, Chat, Street, street
+from tests.exams.chat import Chat, Street, street
+from tests.web.browser import FLAGS, program
 from tests.world import (
     EMERGENCY,
     SEEDS,
@@ -42,7 +43,7 @@ def origin() -> Iterator[Street]:
 def windows() -> Iterator[BrowserContext]:
     """A browser, whose windows share what they loaded."""
     with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started = driver.chromium.launch(executable_path=program(), args=list(FLAGS))
         yield started.new_context()
         started.close()
 

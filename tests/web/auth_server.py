@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 import httpx
 import uvicorn
 from authlib.oauth2.rfc6749 import (
@@ -340,16 +341,20 @@ async def _read(request: Request) -> OAuth2Request:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The way to the server: it can be cut, or answer with something else, and counts what passes."""
+    """The way to the server: it can be cut, held up, or answer with something else, and counts what
+    passes."""
 
     def __init__(self, house: AuthServer) -> None:
         self._inner = httpx.ASGITransport(house.app)
         self.cut = False
+        self.held: anyio.Event | None = None
         self.instead: httpx.Response | None = None
         self.seen: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(request)
+        if self.held is not None:
+            await self.held.wait()
         if self.cut:
             raise httpx.ConnectError("nobody there")
         if self.instead is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 import uvicorn
 from playwright.async_api import Browser, async_playwright
 from tests.world import World
@@ -19,7 +20,6 @@ from tests.world import World
 from cordboard.app import build_web
 from cordboard.config import load
 
-CHROMIUM = os.environ.get("CORDBOARD_CHROMIUM", "") or shutil.which("chromium") or ""
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +29,15 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def program() -> str:
+    """The browser of this machine. Where there is none a test is skipped, and fails in CI."""
+    found = os.environ.get("CORDBOARD_CHROMIUM", "") or shutil.which("chromium") or ""
+    if not found:
+        told = "Chromium is not installed: `.ci/run` installs it, or `apt-get install chromium`"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(told)
+    return found
 
 
 class _Served(uvicorn.Server):
@@ -70,10 +79,10 @@ async def listening(world: World, **serving: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def chromium(home: Path) -> AsyncIterator[Browser]:
     """A browser with nothing of an earlier one in it."""
-    assert CHROMIUM, "these tests need Chromium: `apt-get install chromium`"
+    path = program()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=list(FLAGS), env={**os.environ, "HOME": str(home)}
+            executable_path=path, args=list(FLAGS), env={**os.environ, "HOME": str(home)}
         )
         try:
             yield browser

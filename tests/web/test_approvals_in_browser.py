@@ -236,14 +236,7 @@ async def several(here: Office) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "window"),
-    [
-        ("desk", DESK),
-        ("dark", {**DESK, **DARK}),
-        ("phone", PHONE),
-    ],
-)
+@pytest.mark.parametrize(("name", "window"), [("desk", DESK), ("phone", {**PHONE, **DARK})])
 async def test_every_page_fits_its_window_and_is_fit_for_everybody(
     make_world: Worlds, name: str, window: Mapping[str, Any]
 ) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from joserfc.jwk import OctKey, RSAKey
@@ -42,7 +43,7 @@ from tests.world import Clock, Worlds
 from cordboard.config.http import OAuthSettings
 from cordboard.errors import ConfigError, PlatformUnreachable
 from cordboard.identity import SCOPES, Identity
-from cordboard.web.oauth import OAuthVerifier
+from cordboard.web.oauth import OAuthVerifier, introspection
 
 pytestmark = pytest.mark.anyio
 
@@ -657,6 +658,57 @@ async def test_a_static_token_of_ours_is_never_sent_to_the_issuer() -> None:
         assert not s.line.seen
 
 
+async def test_whoever_comes_with_the_same_token_at_once_asks_once() -> None:
+    async with scene(opaque=True) as s:
+        token = await s.client.as_program(BOTH)
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(s.verifier.verify, token)
+        assert len(s.line.seen) == 1
+
+
+async def test_strangers_keep_nobody_out_whose_token_was_active_before() -> None:
+    async with scene(opaque=True) as s:
+        token = await s.client.as_program(BOTH)
+        assert await s.verifier.verify(token) is not None
+        s.clock.advance(10)
+        s.line.held = anyio.Event()
+        busy = 0
+
+        async def strange(number: int) -> None:
+            nonlocal busy
+            try:
+                assert await s.verifier.verify(f"stranger-{number}") is None
+            except PlatformUnreachable:
+                busy += 1
+
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(strange, number)
+            await anyio.wait_all_tasks_blocked()
+            asked = len(s.line.seen)
+            s.line.held, held = None, s.line.held
+            with anyio.fail_after(10):
+                assert await s.verifier.verify(token) is not None
+            held.set()
+        assert (asked, busy) == (1 + 8, 100 - 64)
+        assert await s.verifier.verify("stranger-99") is None
+
+
+async def test_texts_that_were_never_active_push_no_answer_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(introspection, "_MOST_KEPT", 3)
+    async with scene(opaque=True) as s:
+        token = await s.client.as_program(BOTH)
+        assert await s.verifier.verify(token) is not None
+        for number in range(10):
+            assert await s.verifier.verify(f"stranger-{number}") is None
+        before = len(s.line.seen)
+        assert await s.verifier.verify(token) is not None
+        assert len(s.line.seen) == before
+
+
 # --- what must not be seen --------------------------------------------------------------------
 
 
@@ -686,6 +738,23 @@ async def test_no_token_and_no_secret_stands_in_a_log_or_an_error(
     assert told and not any(
         part in said for part in (token, token[:20], basic, RESOURCE_SECRET, *signed.split("."))
     )
+
+
+async def test_the_operator_is_told_why_tokens_are_refused_and_not_with_each_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scene() as s:
+        for _ in range(5):
+            assert await s.known(aud="elsewhere") is None
+        assert await s.known(iss="another") is None
+        s.clock.advance(60)
+        assert await s.known(aud="elsewhere") is None
+        told = [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+        assert [text.rpartition(": ")[2] for text in told] == [
+            "another audience",
+            "another issuer",
+            "another audience",
+        ]
 
 
 # --- settings ---------------------------------------------------------------------------------

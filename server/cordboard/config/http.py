@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cordboard.errors import ConfigError
 
@@ -137,12 +137,18 @@ def _check(settings: HttpSettings) -> None:
     )
 
 
-def _check_public(url: str) -> None:
-    parts = urlsplit(url)
+def _split(name: str, url: str) -> SplitResult:
+    """The parts of an address. Raises: ConfigError naming what it was for."""
     try:
+        parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ConfigError(f"public_url {url!r} has no usable port.") from None
+        raise ConfigError(f"{name} {url!r} is no usable address.", "Correct it.") from None
+    return parts
+
+
+def _check_public(url: str) -> None:
+    parts = _split("public_url", url)
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if parts.scheme != "https" and not plain:
         raise ConfigError(f"public_url {url!r} is not https.", "Only this machine may go without.")
@@ -183,7 +189,7 @@ def _oauth(environ: Mapping[str, str], table: Mapping[str, Any] | None) -> OAuth
         )
     for name in ("issuer", "jwks_url", "introspection_url"):
         url = getattr(oauth, name)
-        parts = urlsplit(url)
+        parts = _split(f"oauth.{name}", url)
         if url and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ConfigError(f"oauth.{name}: {url!r} is not https.")
     return oauth

@@ -3,12 +3,19 @@ asks at every call. One indexed statement, remembered until something is committ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from cordboard.display import shown
 from cordboard.errors import NumberNotFound
 from cordboard.service.looking import shaped
 from cordboard.stores import Store, Transaction
+
+T = TypeVar("T")
+_name = lru_cache(1000)(shown)
+"""Agents are few, and their names change seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +44,18 @@ class InboundRoutes:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, account: str, number: str) -> InboundRoute:
-        """What answers a number now, as last committed by whichever process.
+    async def find(self, account: str, number: str, told: Callable[[InboundRoute], T]) -> T:
+        """What answers a number now, as last committed by whichever process, in the form that
+        `told` gives it; the form is remembered, so `told` is not called at every look-up.
 
         Raises: InvalidNumberFormat, NumberNotFound, StoreUnavailable.
         """
 
-        def look(tx: Transaction) -> InboundRoute | None:
-            return _read(tx, account, number)
+        def look(tx: Transaction) -> T | None:
+            route = _read(tx, account, number)
+            return None if route is None else told(route)
 
-        found = await self._store.recall(("inbound", account, number), look)
+        found = await self._store.recall((told, account, number), look)
         if found is None:
             shaped(number)
             raise NumberNotFound(
@@ -63,7 +72,7 @@ def _read(tx: Transaction, account: str, number: str) -> InboundRoute | None:
     return InboundRoute(
         number,
         row["agent"],
-        shown(row["name"]),
+        _name(row["name"]),
         row["pathway_id"],
         row["pathway_version"],
         row["pathway_version"] or row["newest"] or 0,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ __all__ = ["OAuthVerifier"]
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_TOKEN = 16 * 1024
+_TOLD_EVERY = timedelta(seconds=60)
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)  # RFC 6750, 2.1
 _TIMEOUTS = Timeouts(connect=3.0, read=5.0)  # somebody's request waits for it
 
@@ -55,6 +57,7 @@ class OAuthVerifier:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._oauth, self._account, self._clock = oauth, account, clock
+        self._told: dict[str, datetime] = {}
         headers = {} if oauth.jwks_url else introspection.credentials(oauth)
         try:
             parts = urlsplit(oauth.jwks_url or oauth.introspection_url)
@@ -89,8 +92,16 @@ class OAuthVerifier:
             claims = await self._source.claims(token)
             return identity_of(claims, self._oauth, self._account, self._clock())
         except Refused as exc:
-            _LOG.info("OAuth: a token was refused: %s", exc)
+            self._tell(str(exc))
             return None
+
+    def _tell(self, why: str) -> None:
+        """A refusal in the log: a warning, for whoever sets this up, once a minute for each reason."""
+        now = self._clock()
+        last = self._told.get(why)
+        if last is None or abs(now - last) >= _TOLD_EVERY:
+            self._told[why] = now
+            _LOG.warning("OAuth: a token was refused: %s", why)
 
     async def close(self) -> None:
         """Let go of connections."""
