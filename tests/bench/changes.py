@@ -38,7 +38,7 @@ async def change(app: App, route: InboundRoute, agent: str) -> None:
 async def stream(pause: float, agents: tuple[str, str], numbers: list[str]) -> None:
     """Go on until nobody listens any more."""
     app, ended = build(load(dict(os.environ))), anyio.Event()
-    routes = InboundRoutes(app.store)
+    routes = InboundRoutes(app.store, lambda route: route)
     async with anyio.create_task_group() as group:
 
         async def listen() -> None:
@@ -47,7 +47,7 @@ async def stream(pause: float, agents: tuple[str, str], numbers: list[str]) -> N
 
         group.start_soon(listen)
         for number in cycle(numbers):
-            route = await routes.find(app.settings.account, number, lambda found: found)
+            route = await routes.find(app.settings.account, number)
             agent = agents[route.agent == agents[0]]
             await change(app, route, agent)
             sys.stdout.write(f"{number} {agent} {route.version + 1}\n")

@@ -417,5 +417,6 @@ async def test_a_token_in_the_address_or_without_its_scheme_is_a_401(make_world:
         ):
             answer = await web.http.post("/mcp", headers=headers, params=params)
             assert answer.status_code == 401, (headers, params)
-            assert answer.headers["www-authenticate"] == "Bearer"
+            challenge = answer.headers["www-authenticate"]
+            assert challenge.startswith("Bearer") and "resource_metadata" not in challenge
             assert text not in answer.text

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from cordboard.display import shown
 from cordboard.errors import NumberNotFound
@@ -38,24 +38,24 @@ class InboundRoute:
     version: int
 
 
-class InboundRoutes:
-    """The lookups of one store, for every account."""
+class InboundRoutes(Generic[T]):
+    """The lookups of one store, for every account, in the form that is asked for."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, told: Callable[[InboundRoute], T]) -> None:
+        """`told`: makes that form; what it makes is remembered, so it is not called every time."""
+        self._store, self._told, self._kind = store, told, f"inbound, as {told.__qualname__}"
 
-    async def find(self, account: str, number: str, told: Callable[[InboundRoute], T]) -> T:
-        """What answers a number now, as last committed by whichever process, in the form that
-        `told` gives it; the form is remembered, so `told` is not called at every look-up.
+    async def find(self, account: str, number: str) -> T:
+        """What answers a number now, as last committed by whichever process.
 
         Raises: InvalidNumberFormat, NumberNotFound, StoreUnavailable.
         """
 
         def look(tx: Transaction) -> T | None:
             route = _read(tx, account, number)
-            return None if route is None else told(route)
+            return None if route is None else self._told(route)
 
-        found = await self._store.recall((told, account, number), look)
+        found = await self._store.recall((self._kind, account, number), look)
         if found is None:
             shaped(number)
             raise NumberNotFound(

@@ -38,7 +38,7 @@ def routes(site: Site) -> list[BaseRoute]:
 
 class _Lookup:
     def __init__(self, site: Site) -> None:
-        self._site, self._routes = site, InboundRoutes(site.app.store)
+        self._site, self._routes = site, InboundRoutes(site.app.store, _answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises: Unauthenticated, NotAllowed, and as `InboundRoutes.find`."""
@@ -46,7 +46,7 @@ class _Lookup:
         caller = await self._site.caller(HTTPConnection(scope))
         caller.require("routes:read")
         number = scope["path_params"]["number"]
-        tag, body = await self._routes.find(caller.account, number, _answer)
+        tag, body = await self._routes.find(caller.account, number)
         status, headers = 200, [(b"etag", tag), *_ALWAYS]
         if _has(scope, tag):
             status, body = 304, b""
