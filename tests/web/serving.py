@@ -31,6 +31,7 @@ from cordboard.tokens import Tokens
 
 WRITES: tuple[Scope, ...] = ("numbers:read", "numbers:write")
 _LINES_AT_START = 3
+MODERN = "2026-07-28"
 _PATIENCE = 60.0
 """Seconds that anything may take on a busy machine."""
 
@@ -70,13 +71,18 @@ class Served:
     async def client(
         self, token: str, era: str = "auto", person: Person | None = None
     ) -> AsyncIterator[Caller]:
-        """An MCP client over connections of its own."""
+        """An MCP client over connections of its own.
+
+        `auto` is 2026-07-28 here, said outright: a client that asks first falls back to the older
+        protocol where the answer to that is slow to come.
+        """
+        mode = MODERN if era == "auto" else era
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx2.AsyncClient(
             headers=headers, verify=self.trusted, timeout=_PATIENCE
         ) as carrier:
             transport = streamable_http_client(f"{self.url}/mcp", http_client=carrier)
-            async with Client(transport, mode=era, elicitation_callback=person) as connected:
+            async with Client(transport, mode=mode, elicitation_callback=person) as connected:
                 yield Caller(connected)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
