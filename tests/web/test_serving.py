@@ -80,7 +80,8 @@ async def test_without_a_token_nothing_is_told(server: Served) -> None:
         for token in ("", "Bearer cb.default.x.y", "Basic YTpi"):
             answer = await http.post("/mcp", json={}, headers={"authorization": token})
             assert answer.status_code == 401
-            assert answer.headers["www-authenticate"] == "Bearer"
+            told = 'Bearer error="invalid_token"' if token else "Bearer"
+            assert answer.headers["www-authenticate"] == told
             assert answer.json()["error"]["code"] == "UNAUTHENTICATED"
 
 
