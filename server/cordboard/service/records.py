@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import cast
 
-from cordboard.binding import Agent, Binding, Direction, Pathway, PathwayInfo
+from cordboard.binding import Agent, Binding, PathwayInfo
 from cordboard.platforms import local
 from cordboard.stores import Row, Transaction
 
@@ -46,7 +45,7 @@ class Whole:
 def find_agent(tx: Transaction, account: str, agent: str) -> Agent | None:
     """One agent, or None."""
     row = tx.one("agent_get", account=account, agent=agent)
-    return None if row is None else _agent(row)
+    return None if row is None else local.read_agent(row)
 
 
 def agents(
@@ -56,13 +55,13 @@ def agents(
     place = {"limit": limit, "offset": offset}
     rows = tx.all("agents_at", account=account, direction=direction, **place)
     count = tx.one("agents_count", account=account, direction=direction)
-    return [_agent(row) for row in rows], int(count["found"]) if count else 0
+    return [local.read_agent(row) for row in rows], int(count["found"]) if count else 0
 
 
 def held(tx: Transaction, account: str, agent: str) -> list[Held]:
     """Every number that an agent holds, in order."""
     rows = tx.all("numbers_held", account=account, agent=agent)
-    return [Held(_record(row), _binding(row)) for row in rows]
+    return [Held(_record(row), local.read_binding(row)) for row in rows]
 
 
 def first(tx: Transaction, account: str, agent: str) -> str:
@@ -85,7 +84,7 @@ def numbers(
     """Numbers with who answers them, in order. `state`: `any`, `attached` or `free`, of inbound."""
     place = {"after": after, "limit": limit, "offset": offset}
     rows = tx.all("numbers_at", account=account, state=state, **place)
-    return [Held(_record(row), _inbound(row) if row["agent"] else None) for row in rows]
+    return [Held(_record(row), local.read_binding(row) if row["agent"] else None) for row in rows]
 
 
 def count_numbers(tx: Transaction, account: str, state: str) -> int:
@@ -117,19 +116,7 @@ def pathways(tx: Transaction, account: str, most: int) -> list[tuple[str, str]]:
 
 def _bindings(tx: Transaction, account: str, number: str) -> tuple[Binding, ...]:
     rows = tx.all("bindings_of", account=account, number=number)
-    return tuple(_binding(row) for row in rows)
-
-
-def _agent(row: Row) -> Agent:
-    return Agent(
-        agent=row["agent"],
-        name=row["name"],
-        direction=cast(Direction, row["direction"]),
-        pathway_id=row["pathway_id"],
-        user_id=row["user_id"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+    return tuple(local.read_binding(row) for row in rows)
 
 
 def _record(row: Row) -> NumberRecord:
@@ -141,16 +128,3 @@ def _record(row: Row) -> NumberRecord:
         slug=row["slug"],
         updated_at=row["updated_at"],
     )
-
-
-def _binding(row: Row) -> Binding:
-    return _bound(row, cast(Direction, row["direction"]))
-
-
-def _inbound(row: Row) -> Binding:
-    return _bound(row, "inbound")
-
-
-def _bound(row: Row, direction: Direction) -> Binding:
-    pathway = Pathway(row["pathway_id"], row["pathway_version"], row["start_node_id"])
-    return Binding(row["number"], direction, row["agent"], pathway, row["attached_at"])

@@ -452,7 +452,7 @@ FROM binding b JOIN number n ON n.account = b.account AND n.number = b.number
 WHERE b.account = :account AND b.agent = :agent ORDER BY b.number;
 
 -- name: numbers_at
-SELECT n.number, n.id, n.provider, n.label, n.slug, n.updated_at, b.agent, b.pathway_id,
+SELECT n.number, n.id, n.provider, n.label, n.slug, n.updated_at, b.direction, b.agent, b.pathway_id,
        b.pathway_version, b.start_node_id, b.attached_at
 FROM number n LEFT JOIN binding b
   ON b.account = n.account AND b.number = n.number AND b.direction = 'inbound'

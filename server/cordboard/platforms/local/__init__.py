@@ -51,7 +51,7 @@ class LocalPlatform:
                 after=after,
                 limit=limit + 1,
             )
-            entries = [AgentEntry(_agent(row), row["numbers"]) for row in found[:limit]]
+            entries = [AgentEntry(read_agent(row), row["numbers"]) for row in found[:limit]]
             return Page(tuple(entries), entries[-1].agent.agent if len(found) > limit else "")
 
         return await self._store.read(work)
@@ -92,7 +92,7 @@ class LocalPlatform:
 
         def work(tx: Transaction) -> Agent | None:
             row = tx.one("agent_get", account=account, agent=agent)
-            return None if row is None else _agent(row)
+            return None if row is None else read_agent(row)
 
         return await self._store.glance(work)
 
@@ -124,7 +124,7 @@ class LocalPlatform:
     def observe_in(self, tx: Transaction, account: str, look: Look) -> Observed:
         """Everything a decision about this request rests on, as it is in this transaction."""
         rows = [tx.one("agent_get", account=account, agent=name) for name in sorted(look.agents)]
-        agents = {row["agent"]: _agent(row) for row in rows if row is not None}
+        agents = {row["agent"]: read_agent(row) for row in rows if row is not None}
         by_slug = _by_slug(tx, account, look.slugs)
         wanted = {*look.numbers, *by_slug.values()}
         shaped = sorted(text for text in wanted if numbers.is_canonical(text))
@@ -182,7 +182,8 @@ def find_pathway(tx: Transaction, account: str, pathway_id: str) -> PathwayInfo 
     return None if row is None else _pathway(tx, account, row)
 
 
-def _agent(row: Row) -> Agent:
+def read_agent(row: Row) -> Agent:
+    """An agent from its row."""
     return Agent(
         agent=row["agent"],
         name=row["name"],
@@ -204,12 +205,13 @@ def _owned(tx: Transaction, account: str, row: Row) -> OwnedNumber:
         purpose=row["purpose"],
         tags=tuple(json.loads(row["tags"])),
         slug=row["slug"],
-        bindings=tuple(_binding(b) for b in bound),
+        bindings=tuple(read_binding(b) for b in bound),
         versions={"inbound": row["inbound_version"], "outbound": row["outbound_version"]},
     )
 
 
-def _binding(row: Row) -> Binding:
+def read_binding(row: Row) -> Binding:
+    """A binding from its row."""
     pathway = Pathway(row["pathway_id"], row["pathway_version"], row["start_node_id"])
     return Binding(
         row["number"], cast(Direction, row["direction"]), row["agent"], pathway, row["attached_at"]
