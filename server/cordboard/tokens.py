@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from cordboard import journal
@@ -36,6 +37,8 @@ _TEXT = re.compile(
     r"cb\.([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.([0-9a-f]{24})\.([A-Za-z0-9_-]{43})", re.ASCII
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+_Known = tuple[Identity, datetime | None]
+"""Whom a token stands for, and until when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +77,27 @@ class Tokens:
             return None
         account, token_id, secret = parts.groups()
 
-        def look(tx: Transaction) -> tuple[Identity, str] | None:
+        def look(tx: Transaction) -> _Known | None:
             row = tx.one("token_get", account=account, token_id=token_id)
             if row is None or row["revoked_at"]:
                 return None
             if not hmac.compare_digest(row["hash"], _hash(secret)):
                 return None
             scopes = frozenset(SCOPES).intersection(json.loads(row["scopes"]))
-            return Identity(account, row["subject"], scopes, row["name"]), row["expires_at"]
+            until = row["expires_at"] and datetime.fromisoformat(row["expires_at"])
+            return Identity(account, row["subject"], scopes, row["name"]), until or None
 
-        # Remembered under its hash: the text of a token stays nowhere.
-        found = await self._store.recall(("token", _hash(token)), look)
+        return self._alive(await self._store.recall(_key(token), look))
+
+    def kept(self, token: str, moment: bytes) -> Identity | None:
+        """As `verify`, where the store need not be asked; None where it must be, too."""
+        return self._alive(self._store.kept(_key(token), moment))
+
+    def _alive(self, found: _Known | None) -> Identity | None:
         if found is None:
             return None
-        identity, expires_at = found
-        return None if expires_at and expires_at <= stamp(self._clock()) else identity
+        identity, until = found
+        return identity if until is None or self._clock() < until else None
 
     async def create(
         self,
@@ -220,6 +229,11 @@ def _agreed(tx: Transaction, account: str, approver: VerifiedApprover | None) ->
             "enrolled already: one of them must agree with their passphrase.",
             "Run `cordboard tokens create` at a terminal.",
         )
+
+
+def _key(token: str) -> tuple[str, bytes]:
+    """What a token is remembered under: its text stays nowhere."""
+    return "token", hashlib.sha256(token.encode()).digest()
 
 
 def _hash(secret: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cordboard.errors import StoreUnavailable
@@ -35,7 +36,10 @@ class Providers:
             self.reads += 1
             return found or None
 
-        return await self.store.recall(("providers", account), look)
+        try:
+            return await self.store.recall(("providers", account), look)
+        finally:
+            await anyio.lowlevel.checkpoint()  # the turn of the loop is over, and its look with it
 
 
 def add(provider: str, account: str = "a") -> Callable[[Transaction], int]:
@@ -107,6 +111,37 @@ async def test_a_write_that_is_rolled_back_changes_nothing(tmp_path: Path) -> No
             await store.write(fail)
         assert await providers() == ["twilio"]
         assert providers.reads == 1
+
+
+async def test_what_is_read_in_one_turn_of_the_loop_is_of_one_state(tmp_path: Path) -> None:
+    """Nobody can commit until the turn is over, and then anybody can."""
+    path = tmp_path / "s.db"
+    insert = "INSERT INTO provider VALUES ('a', 'vonage')"
+    async with opened(path, "twilio") as store:
+        first = await store.recall("first", lambda tx: tx.all("providers", account="a"))
+        with closing(sqlite3.connect(path, timeout=0)) as stranger:
+            with pytest.raises(sqlite3.OperationalError, match="locked"), stranger:
+                stranger.execute(insert)
+            again = await store.glance(lambda tx: tx.all("providers", account="a"))
+            await anyio.lowlevel.checkpoint()
+            with stranger:
+                stranger.execute(insert)
+        after = await store.recall("first", lambda tx: tx.all("providers", account="a"))
+    assert [len(first), len(again), len(after)] == [1, 1, 2]
+
+
+async def test_a_failed_look_leaves_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    async with opened(path, "twilio") as store:
+
+        def fail(tx: Transaction) -> None:
+            tx.all("providers", account="a")
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await store.glance(fail)
+        await store.write(add("vonage"))
+        assert await Providers(store)() == ["twilio", "vonage"]
 
 
 async def test_nothing_is_not_remembered(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ class VoiceStack:
     async def ask(self, number: str, **headers: str) -> httpx.Response:
         """One look-up; `headers` with underscores for hyphens."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.web.http.get(f"/v1/routes/{number}", headers=self.headers | more)
+        answer = await self.web.http.get(f"/v1/routes/{number}", headers=self.headers | more)
+        await anyio.lowlevel.checkpoint()  # as after every request that comes over a socket
+        return answer
 
     async def told(self, number: str) -> dict[str, Any]:
         """The whole answer for a number that is ours."""

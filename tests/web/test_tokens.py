@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from tests.exams import stage
 from tests.web.site import READS, on_the_web
@@ -364,6 +365,7 @@ async def test_no_log_and_no_error_shows_a_token(
     assert await tokens.verify(text) and await tokens.verify(f"{text}x") is None
     await tokens.revoke("default", "ci", "operator")
     assert await tokens.verify(text) is None
+    await anyio.lowlevel.checkpoint()  # what is asked in one turn of the loop is told of one moment
     world.database.rename(world.database.with_name("gone.db"))
 
     with pytest.raises(StoreUnavailable) as caught:

@@ -45,6 +45,11 @@ class InboundRoutes(Generic[T]):
         """`told`: makes that form; what it makes is remembered, so it is not called every time."""
         self._store, self._told, self._kind = store, told, f"inbound, as {told.__qualname__}"
 
+    def kept(self, account: str, number: str, moment: bytes) -> T | None:
+        """What `find` would tell of that moment of the store without looking; None: it would look."""
+        found: T | None = self._store.kept((self._kind, account, number), moment)
+        return found
+
     async def find(self, account: str, number: str) -> T:
         """What answers a number now, as last committed by whichever process.
 

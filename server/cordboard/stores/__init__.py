@@ -52,6 +52,14 @@ class Store(Protocol):
         """
         ...
 
+    def moment(self) -> bytes:
+        """The state in force now, for `kept`: good until the caller awaits anything."""
+        ...
+
+    def kept(self, key: Hashable, moment: bytes) -> Any:
+        """What `recall` would tell of this state without looking; None where it would look."""
+        ...
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` as one durable transaction, all or nothing; one writer at a time."""
         ...

@@ -11,8 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from cordboard.errors import CordboardError
-from cordboard.web import approvals, compat, health, lookup, metadata, openapi, refusing
+from cordboard.web import approvals, compat, health, metadata, openapi, refusing
 from cordboard.web.edge import Edge
+from cordboard.web.lookup import Lookup
 from cordboard.web.site import Site, Unauthenticated, refusal, unauthenticated
 from cordboard.web.tracing import traced
 
@@ -36,14 +37,15 @@ def assembled(server: CordboardServer, site: Site) -> Edge:
     mcp, running = endpoint(
         server, site.signed_in, sessions=http.sessions, body_bytes=http.body_bytes
     )
+    looked_up = Lookup(site)
     rooms: list[BaseRoute] = [
-        *lookup.routes(site),  # first: a call waits for it
         mcp,
         *approvals.routes(site),
         *compat.routes(site),
         *openapi.routes(site),
         *metadata.routes(site),
         *health.routes(site),
+        looked_up.route,
     ]
 
     @asynccontextmanager
@@ -62,7 +64,7 @@ def assembled(server: CordboardServer, site: Site) -> Edge:
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # a 404 is plainer than a redirect made of the path
-    return Edge(traced(_for_pages_elsewhere(app, http)), http)
+    return Edge(traced(_for_pages_elsewhere(looked_up.before(app), http)), http)
 
 
 def _for_pages_elsewhere(app: ASGIApp, http: HttpSettings) -> ASGIApp:

@@ -16,7 +16,41 @@ _TOO_MUCH = (
     "The headers are too large.",
 )
 _MALFORMED = ("400 Bad Request", "BAD_REQUEST", "That is not HTTP/1.1.")
+_HELD_BYTES = 16 * 1024
 _TOO_LATE = ("408 Request Timeout", "REQUEST_TIMEOUT", "The request did not arrive in time.")
+
+
+class _Joined:
+    """A transport on which the head of an answer waits for what follows at once: uvicorn writes them
+    one by one, and every write is a system call and a packet of its own."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._soon = transport, loop.call_soon
+        self._held, self._flushing = b"", False
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        elif len(data) > _HELD_BYTES:
+            self._transport.write(data)
+        else:
+            self._held = data
+            if not self._flushing:
+                self._flushing = True
+                self._soon(self._flush)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
 
 
 class Connection(HttpToolsProtocol):
@@ -31,10 +65,10 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._patience: asyncio.TimerHandle | None = None
         self._refused = self._heard = False
-        self._around = self._fields = self._in_fields = self._inside = 0
+        self._around = self._inside = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,17 +90,15 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._around = self._fields = self._in_fields = self._inside = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._in_fields += len(name) + len(value)
-        if self._fields > self.head_fields or self._in_fields > self.head_bytes:
-            self._refuse(*_TOO_MUCH)
-        super().on_header(name, value.rstrip(b" \t"))  # RFC 9110, 5.5: no part of the value
+        self._around = self._inside = 0
 
     def on_headers_complete(self) -> None:
         self._wait_no_more()
+        # RFC 9110, 5.5: white space behind a value is no part of it.
+        self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
+        size = sum([len(name) + len(value) for name, value in self.headers])
+        if len(self.headers) > self.head_fields or size > self.head_bytes:
+            self._refuse(*_TOO_MUCH)
         if not self._refused:
             super().on_headers_complete()
 

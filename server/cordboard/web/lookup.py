@@ -5,61 +5,89 @@
 is not ours. The ETag is strong and changes exactly when the answer does. No copy may be used
 without asking again: an answer here is never older than the last commit of any process.
 
-Pure ASGI, and the answer of an unchanged route is kept as bytes: calls wait for it.
+Pure ASGI, ahead of the framework, and the answer of an unchanged route is kept as bytes: calls wait
+for it.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Route
+from pydantic_core import to_json
+from starlette.requests import HTTPConnection, Request
+from starlette.routing import Route
 
+from cordboard.errors import CordboardError
 from cordboard.service.inbound import InboundRoute, InboundRoutes
-from cordboard.web.site import Site
+from cordboard.web.site import Site, Unauthenticated, bearer, refusal, unauthenticated
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATH = "/v1/routes/{number}"
-_FIELDS = tuple(field.name for field in fields(InboundRoute))
-_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_BEFORE = "/v1/routes/"
+PATH = _BEFORE + "{number}"
 _ALWAYS = ((b"cache-control", b"private, no-cache"), (b"vary", b"authorization"))
 _JSON = (b"content-type", b"application/json")
 
 
-def routes(site: Site) -> list[BaseRoute]:
+class Lookup:
     """The one route, needing the scope `routes:read`."""
-    return [Route(PATH, _Lookup(site), methods=["GET"])]
 
-
-class _Lookup:
     def __init__(self, site: Site) -> None:
-        self._site, self._routes = site, InboundRoutes(site.app.store, _answer)
+        self._site, self._store = site, site.app.store
+        self._routes = InboundRoutes(site.app.store, _answer)
+        self._on_refusal, self._on_stranger = refusal(site), unauthenticated(site)
+        self.route = Route(PATH, self, methods=["GET"])
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        """The app, in which these questions do not wait for the framework; it has `route` too, to
+        tell other methods what is taken here."""
+
+        async def ahead(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope["path"] if scope["type"] == "http" and scope["method"] == "GET" else ""
+            if path.startswith(_BEFORE) and path != _BEFORE and "/" not in path[len(_BEFORE) :]:
+                scope["route"] = self.route  # what the log and a span call it by
+                await self(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return ahead
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises: Unauthenticated, NotAllowed, and as `InboundRoutes.find`."""
-        del receive
-        caller = await self._site.caller(HTTPConnection(scope))
-        caller.require("routes:read")
-        number = scope["path_params"]["number"]
-        tag, body = await self._routes.find(caller.account, number)
-        status, headers = 200, [(b"etag", tag), *_ALWAYS]
-        if _has(scope, tag):
-            status, body = 304, b""
+        """Answer one request."""
+        try:
+            tag, body = await self._found(scope, scope["path"][len(_BEFORE) :])
+        except CordboardError as exc:
+            await self._on_refusal(Request(scope), exc)(scope, receive, send)
+        except Unauthenticated as exc:
+            await self._on_stranger(Request(scope), exc)(scope, receive, send)
         else:
-            headers += (_JSON, (b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            status, headers = 200, [(b"etag", tag), *_ALWAYS]
+            if _has(scope, tag):
+                status, body = 304, b""
+            else:
+                headers += (_JSON, (b"content-length", b"%d" % len(body)))
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    async def _found(self, scope: Scope, number: str) -> tuple[bytes, bytes]:
+        """The ETag and the body. Raises: Unauthenticated, NotAllowed, and as `InboundRoutes.find`."""
+        said = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        moment = self._store.moment()  # one for both questions: to tell it costs two system calls
+        caller = self._site.verifier.kept(bearer(said.decode("latin-1")), moment)
+        if caller is None:
+            caller = await self._site.caller(HTTPConnection(scope))
+            moment = b""
+        caller.require("routes:read")
+        found = self._routes.kept(caller.account, number, moment)
+        return found or await self._routes.find(caller.account, number)
 
 
 def _answer(route: InboundRoute) -> tuple[bytes, bytes]:
     """The ETag and the body of an answer. Bytes and no more: thousands are kept, and garbage
     collection need not look through them."""
-    body = _WRITTEN.encode({name: getattr(route, name) for name in _FIELDS}).encode()
+    body = to_json(route)
     return b'"%s"' % sha256(body).hexdigest()[:32].encode(), body
 
 

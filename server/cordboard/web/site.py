@@ -30,7 +30,7 @@ from cordboard.errors import (
 )
 from cordboard.identity import Identity
 
-BEARER = "bearer "
+_BEARER = "bearer "
 Handler = Callable[[Request, Exception], Response]
 
 
@@ -42,6 +42,11 @@ class Verifier(Protocol):
 
         Raises: StoreUnavailable, PlatformUnreachable where that cannot be told.
         """
+        ...
+
+    def kept(self, token: str, moment: bytes) -> Identity | None:
+        """As `verify`, from what is remembered at this moment of the store; None where that is not
+        enough to tell."""
         ...
 
 
@@ -66,6 +71,9 @@ class Verifiers:
                 return identity
         return None
 
+    def kept(self, token: str, moment: bytes) -> Identity | None:
+        return next(filter(None, (kind.kept(token, moment) for kind in self.kinds)), None)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -80,8 +88,7 @@ class Site:
     async def caller(self, connection: HTTPConnection) -> Identity:
         """Who calls, by the bearer token of the request. Raises: Unauthenticated."""
         said = connection.headers.get("authorization", "")
-        token = said[len(BEARER) :].strip() if said.lower().startswith(BEARER) else ""
-        return await self.known(token, given=bool(said))
+        return await self.known(bearer(said), given=bool(said))
 
     async def signed_in(self, connection: HTTPConnection) -> Identity:
         """Who calls `/mcp`. Raises: Unauthenticated; NotAllowed for a token that may do nothing there."""
@@ -107,6 +114,11 @@ class Site:
             where = f"{self.http.url}/.well-known/oauth-protected-resource/mcp"
             every.append(f'resource_metadata="{where}"')
         return f"Bearer {', '.join(every)}".rstrip()
+
+
+def bearer(said: str) -> str:
+    """The token in an `Authorization` header; "" where there is none."""
+    return said[len(_BEARER) :].strip() if said[: len(_BEARER)].lower() == _BEARER else ""
 
 
 # The first that fits an error decides.

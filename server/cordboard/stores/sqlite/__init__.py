@@ -6,57 +6,26 @@ write-ahead log that several processes write (sqlite.org, changes of 3.51.3). It
 commit against WAL. PERSIST is the quickest of the three, and its last step is synced too.
 
 A lock file beside the store orders writers: SQLite's own busy handler starves some of them.
-
-A commit keeps readers out of the file for two syncs of the disk. Whoever reads on the event loop
-looks again every millisecond; what was remembered of the state in force is told meanwhile.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import anyio
 import anyio.to_thread
 
-from cordboard.stores import Row, T
-from cordboard.stores.queries import QUERIES
-from cordboard.stores.sqlite.faults import is_busy, translated
+from cordboard.stores import T
+from cordboard.stores.sqlite.faults import translated
+from cordboard.stores.sqlite.looking import Looks
 from cordboard.stores.sqlite.opening import SCHEMA_VERSION, StoreFile
+from cordboard.stores.sqlite.transaction import SqliteTransaction
 from cordboard.stores.sqlite.versions import FileVersions
 
 _BUSY_SECONDS = 5.0
-_LOOKS, _LOOK_SECONDS = 100, 0.001
-"""How often, and how far apart, a reader on the event loop looks whether a commit is over."""
-_MOST_REMEMBERED = 10_000
-
-
-class _Transaction:
-    """Named statements on one SQLite connection (see `stores.Transaction`)."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._execute = connection.execute
-        self._executemany = connection.executemany
-
-    def one(self, query: str, /, **params: Any) -> Row | None:
-        row: Row | None = self._execute(QUERIES[query], params).fetchone()
-        return row
-
-    def all(self, query: str, /, **params: Any) -> list[Row]:
-        return self._execute(QUERIES[query], params).fetchall()
-
-    def run(self, query: str, /, **params: Any) -> int:
-        return self._execute(QUERIES[query], params).rowcount
-
-    def pragma(self, name: str) -> str:
-        """A setting of the engine, for `facts`; not part of the portable protocol."""
-        return str(self._execute(f"PRAGMA {name}").fetchone()[0])
-
-    def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._executemany(QUERIES[query], rows)
 
 
 class SqliteStore:
@@ -72,68 +41,31 @@ class SqliteStore:
         self._file = StoreFile(real)
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._glancer: sqlite3.Connection | None = None
         self._versions = FileVersions(real, real.with_name(real.name + ".lock"))
-        self._remembered: dict[Hashable, tuple[bytes, Any]] = {}
+        self._looks = Looks(self._file, self._versions, self.read)
         self._writing = threading.Lock()
         self._reading = threading.Lock()
 
-    async def read(self, work: Callable[[_Transaction], T]) -> T:
+    async def read(self, work: Callable[[SqliteTransaction], T]) -> T:
         return await anyio.to_thread.run_sync(self._read, work)
 
-    async def glance(self, work: Callable[[_Transaction], T]) -> T:
-        return await self._soon(work, work)
+    async def glance(self, work: Callable[[SqliteTransaction], T]) -> T:
+        return await self._looks.soon(work, work)
 
-    async def recall(self, key: Hashable, work: Callable[[_Transaction], T]) -> T:
-        kept = self._remembered.get(key)
-        if kept is not None and kept[0] == self._versions.now():
-            self._file.still_there()
-            return cast(T, kept[1])
+    async def recall(self, key: Hashable, work: Callable[[SqliteTransaction], T]) -> T:
+        return await self._looks.recall(key, work)
 
-        def noticing(tx: _Transaction) -> T:
-            found = work(tx)
-            # Of what was just read: as long as this transaction reads, nobody writes the file.
-            version = self._versions.now()
-            if found is not None and version:
-                self._remember(key, version, found)
-            return found
+    def moment(self) -> bytes:
+        return self._looks.moment()
 
-        return await self._soon(noticing, work, kept)
+    def kept(self, key: Hashable, moment: bytes) -> Any:
+        return self._looks.kept(key, moment)
 
-    async def _soon(
-        self,
-        work: Callable[[_Transaction], T],
-        otherwise: Callable[[_Transaction], T],
-        kept: tuple[bytes, Any] | None = None,
-    ) -> T:
-        """Read on the event loop; `otherwise`: in a thread, once a writer takes long, and for any
-        trouble to be told. While a commit shuts readers out, `kept` is told if still in force."""
-        if self._glancer is None:
-            await self.read(lambda _: None)  # opens it
-        for _ in range(_LOOKS):
-            if self._glancer is None:
-                break
-            try:
-                self._file.still_there()
-                return _look(self._glancer, work)
-            except sqlite3.Error as exc:
-                if not is_busy(exc):
-                    break
-            if kept is not None and kept[0] == self._versions.noted():
-                return cast(T, kept[1])
-            await anyio.sleep(_LOOK_SECONDS)
-        return await self.read(otherwise)
-
-    def _remember(self, key: Hashable, version: bytes, found: Any) -> None:
-        if key not in self._remembered and len(self._remembered) >= _MOST_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[key] = (version, found)
-
-    async def write(self, work: Callable[[_Transaction], T]) -> T:
+    async def write(self, work: Callable[[SqliteTransaction], T]) -> T:
         return await anyio.to_thread.run_sync(self._write, work)
 
     async def facts(self) -> dict[str, str]:
-        def look(tx: _Transaction) -> dict[str, str]:
+        def look(tx: SqliteTransaction) -> dict[str, str]:
             mode = tx.pragma("journal_mode")
             return {
                 "engine": f"SQLite {sqlite3.sqlite_version}",
@@ -150,32 +82,31 @@ class SqliteStore:
 
     async def close(self) -> None:
         with self._writing, self._reading:
-            for connection in (self._reader, self._writer, self._glancer):
+            for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
-            self._reader = self._writer = self._glancer = None
-            self._remembered.clear()
+            self._reader = self._writer = None
+            self._looks.close()
             self._versions.close()
             self._file.forget()
 
-    def _read(self, work: Callable[[_Transaction], T]) -> T:
+    def _read(self, work: Callable[[SqliteTransaction], T]) -> T:
         with self._reading, translated(self.path):
             self._file.still_there()
-            if self._reader is None or self._glancer is None:
+            if self._reader is None:
                 self._reader = self._file.connect(_BUSY_SECONDS)
-                self._glancer = self._file.connect(_BUSY_SECONDS)
-                self._glancer.execute("PRAGMA busy_timeout=0")
-                self._versions.open()
+            if not self._looks.is_open:
+                self._looks.open()
             return _look(self._reader, work)
 
-    def _write(self, work: Callable[[_Transaction], T]) -> T:
+    def _write(self, work: Callable[[SqliteTransaction], T]) -> T:
         with self._writing, translated(self.path), self._file.locked():
             connection = self._open_writer()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._file.known(connection)
                 self._versions.note()
-                result = work(_Transaction(connection))
+                result = work(SqliteTransaction(connection))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -203,11 +134,11 @@ class SqliteStore:
         return self._writer
 
 
-def _look(connection: sqlite3.Connection, work: Callable[[_Transaction], T]) -> T:
+def _look(connection: sqlite3.Connection, work: Callable[[SqliteTransaction], T]) -> T:
     """Read one consistent state."""
     connection.execute("BEGIN")
     try:
-        return work(_Transaction(connection))
+        return work(SqliteTransaction(connection))
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -46,7 +46,7 @@ from cordboard.web.compat.vendor import (
     mounted_at,
     without_platform,
 )
-from cordboard.web.site import BEARER, Site
+from cordboard.web.site import Site, bearer
 
 _BY_NUMBER, _BY_SLUG = "phone_numbers", "phone_number_slugs"
 _STATES = {(): "any", ("true",): "free", ("false",): "attached"}
@@ -66,7 +66,7 @@ def _key(headers: Headers) -> str | None:
     said = headers.get("authorization")
     if said is None:
         return None
-    return said[len(BEARER) :].strip() if said.lower().startswith(BEARER) else ""
+    return bearer(said)
 
 
 def _model(request: Request) -> str:

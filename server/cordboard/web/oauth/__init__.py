@@ -95,6 +95,9 @@ class OAuthVerifier:
             self._tell(str(exc))
             return None
 
+    def kept(self, token: str, moment: bytes) -> None:
+        """Nothing: the store knows nothing of these."""
+
     def _tell(self, why: str) -> None:
         """A refusal in the log: a warning, for whoever sets this up, once a minute for each reason."""
         now = self._clock()

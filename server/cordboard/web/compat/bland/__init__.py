@@ -41,7 +41,7 @@ from cordboard.web.compat.bland.shapes import (
 )
 from cordboard.web.compat.reading import agent_of, json_object, texts, whole
 from cordboard.web.compat.vendor import Desk, Endpoint, Refusal, Vendor, mounted_at
-from cordboard.web.site import BEARER, Site
+from cordboard.web.site import Site, bearer
 
 _PER_READ = 1000
 """Numbers read at a time for the list of all; between two reads others have their turn."""
@@ -58,7 +58,7 @@ def _key(headers: Headers) -> str | None:
     said = headers.get("authorization")
     if said is None:
         return None
-    return said[len(BEARER) :].strip() if said.lower().startswith(BEARER) else said.strip()
+    return bearer(said) or said.strip()
 
 
 async def _attach(desk: Desk, request: Request) -> Any:
