@@ -38,9 +38,12 @@ async def together(
                 errors.append(exc)
             await progress.tell(len(results), len(items), what)
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(AT_ONCE, len(items))):
-            group.start_soon(work)
+    if len(items) == 1:
+        await work()
+    else:
+        async with anyio.create_task_group() as group:
+            for _ in range(min(AT_ONCE, len(items))):
+                group.start_soon(work)
     if errors:
         raise errors[0]
     return [results[place] for place in range(len(items))]

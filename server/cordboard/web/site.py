@@ -98,7 +98,10 @@ class Site:
 
     async def known(self, token: str, *, given: bool = True) -> Identity:
         """Who a token stands for. Raises: Unauthenticated."""
-        identity = await self.verifier.verify(token) if token else None
+        identity = None
+        if token:
+            identity = self.verifier.kept(token, self.app.store.moment())
+            identity = identity or await self.verifier.verify(token)
         if identity is None:
             raise Unauthenticated(given=given)
         return identity
