@@ -14,12 +14,16 @@ _LINK = re.compile(
     r"|click|cloud|example|test|de|uk|eu|in|cn|ru|us|xn--[\w-]+)\b(?::\d+)?"  # a host that clients make a link of
     r"|(?:\d{1,3}\.){3}\d{1,3}\S*"
 )
+_PLAIN = re.compile(r"[A-Za-z0-9_+-]+(?: [A-Za-z0-9_+-]+)*")
+"""Most texts: nothing invisible, and neither of the characters that every link has, `.` and `:`."""
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Characters that are letters or symbols by category, and show nothing."""
 
 
 def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """One line: control, bidi and other invisible characters and links taken out, cut at `limit`."""
+    if len(text) <= limit and _PLAIN.fullmatch(text):
+        return text
     visible = "".join(" " if c in "\n\r\t" else c for c in text if not _invisible(c))
     flat = " ".join(_LINK.sub("[link removed]", visible).replace("](", "] (").split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
