@@ -1,4 +1,5 @@
 -- Every statement, by name. One portable text: parameters are :name, no engine's own functions.
+-- IN (:name[]) takes a list of texts; every engine writes that in its own way.
 
 -- name: account_lock
 INSERT INTO account (account, seq, head) VALUES (:account, 0, :head)
@@ -72,6 +73,11 @@ SELECT number, id, provider, label, purpose, tags, slug, channels, updated_at, i
        outbound_version
 FROM number WHERE account = :account AND number = :number;
 
+-- name: numbers_among
+SELECT number, id, provider, label, purpose, tags, slug, channels, updated_at, inbound_version,
+       outbound_version
+FROM number WHERE account = :account AND number IN (:numbers[]);
+
 -- name: number_by_slug
 SELECT number FROM number WHERE account = :account AND slug = :slug;
 
@@ -124,6 +130,10 @@ WHERE account = :account AND number = :number;
 -- name: bindings_of
 SELECT number, direction, agent, pathway_id, pathway_version, start_node_id, attached_at
 FROM binding WHERE account = :account AND number = :number ORDER BY direction, agent;
+
+-- name: bindings_among
+SELECT number, direction, agent, pathway_id, pathway_version, start_node_id, attached_at
+FROM binding WHERE account = :account AND number IN (:numbers[]) ORDER BY number, direction, agent;
 
 -- name: binding_add
 INSERT INTO binding (account, number, direction, agent, pathway_id, pathway_version, start_node_id,
