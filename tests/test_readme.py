@@ -81,6 +81,7 @@ def test_every_example_is_of_a_kind_that_a_test_here_runs() -> None:
         "sh run",
         "sh terminal",
         "sh serve",
+        "sql rights",  # by tests/server/test_postgres_operated.py
         "json client",
         "json import",
         "toml policy",

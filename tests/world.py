@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import tomlkit
@@ -27,6 +27,9 @@ from cordboard.config import Settings, load
 from cordboard.mcp_server import CordboardServer
 from cordboard.stores import Transaction
 from cordboard.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
 
 AT = "2026-01-31T09:00:00.000Z"
 """When the seeded world was made: half an hour before a test's clock starts."""
@@ -298,6 +301,8 @@ class World:
     colleague: World | None = None
     outside: Mapping[str, Any] = field(default_factory=dict[str, Any])
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    url: str = ""
+    """Of its PostgreSQL database; "" where its store is the file."""
 
     @property
     def app(self) -> App:
@@ -314,10 +319,12 @@ class World:
     def another(self, policy: str = "", **config: Any) -> World:
         """One more process on the same store, with its own policy and settings."""
         policy = policy or self.settings.policy.name
-        environ = surroundings(self.home, policy, config)
+        environ = surroundings(self.home, policy, config, self.url)
         server = build_server(load(environ), self.clock, **self.outside)
         self.others.append(server)
-        return World(self.home, self.clock, server, outside=self.outside, environ=environ)
+        return World(
+            self.home, self.clock, server, outside=self.outside, environ=environ, url=self.url
+        )
 
     def client(self, era: str = "auto", person: Person | None = None) -> Client:
         """A client of this server; without a person it cannot show forms."""
@@ -387,10 +394,14 @@ def serve(
     return build_server(load(surroundings(home, policy, config)), clock, **outside)
 
 
-def surroundings(home: Path, policy: str, config: Mapping[str, Any]) -> dict[str, str]:
-    """The environment of a server on the store in `home`, set up the way an operator does it:
-    settings in capitals are environment variables, others stand in the configuration file."""
-    environ = {"CORDBOARD_DATABASE": str(home / "cordboard.db"), "CORDBOARD_POLICY": policy}
+def surroundings(
+    home: Path, policy: str, config: Mapping[str, Any], url: str = ""
+) -> dict[str, str]:
+    """The environment of a server on the store in `home`, or in a database, set up the way an
+    operator does it: settings in capitals are environment variables, others stand in the
+    configuration file."""
+    database = url or str(home / "cordboard.db")
+    environ = {"CORDBOARD_DATABASE": database, "CORDBOARD_POLICY": policy}
     environ |= {name: value for name, value in config.items() if name.isupper()}
     filed = {name: value for name, value in config.items() if not name.isupper()}
     if filed:
@@ -427,10 +438,11 @@ def _put_number(tx: Transaction, row_id: int, number: SeedNumber) -> None:
 
 
 class Worlds:
-    """Makes worlds for one test. Each seed is filled once per session, then copied as a file."""
+    """Makes worlds for one test. Each seed is filled once per session, then copied: as a file, or,
+    with `databases`, by PostgreSQL."""
 
-    def __init__(self, home: Path, templates: Path) -> None:
-        self._home, self._templates = home, templates
+    def __init__(self, home: Path, templates: Path, databases: Databases | None = None) -> None:
+        self._home, self._templates, self._databases = home, templates, databases
         self._made: list[World] = []
 
     def __call__(
@@ -444,23 +456,51 @@ class Worlds:
     ) -> World:
         home = self._home / f"world-{len(self._made)}"
         home.mkdir()
-        shutil.copy(self._template(seed), home / "cordboard.db")
+        url = self._databases.filled(seed) if self._databases else ""
+        if not url:
+            shutil.copy(self._template(seed), home / "cordboard.db")
         clock, outside = clock or Clock(), outside or {}
-        environ = surroundings(home, policy, config)
+        environ = surroundings(home, policy, config, url)
         server = build_server(load(environ), clock, **outside)
-        self._made.append(World(home, clock, server, outside=outside, environ=environ))
+        self._made.append(World(home, clock, server, outside=outside, environ=environ, url=url))
         return self._made[-1]
 
     def close(self) -> None:
         """Close every store of every world made."""
         for made in self._made:
             in_a_loop_of_its_own(made.close)
+            if self._databases:
+                self._databases.server.drop(made.url)
 
     def _template(self, seed: Seed) -> Path:
         path = self._templates / f"{abs(hash(seed)):x}.db"
         if not path.exists():
             in_a_loop_of_its_own(_make_template, path, seed)
         return path
+
+
+class Databases:
+    """Filled PostgreSQL databases, copied from one template for each seed."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._filled: dict[Seed, str] = {}
+
+    def filled(self, seed: Seed) -> str:
+        """The URL of a new database that holds this seed."""
+        if seed not in self._filled:
+            url = self._filled[seed] = self.server.create()
+            in_a_loop_of_its_own(_fill_database, url, seed)
+        return self.server.create(self._filled[seed])
+
+
+async def _fill_database(url: str, seed: Seed) -> None:
+    from cordboard.stores.postgres import PostgresStore
+
+    store = PostgresStore(url)
+    await store.migrate()
+    await store.write(lambda tx: fill(tx, seed))
+    await store.close()
 
 
 def in_a_loop_of_its_own(work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:

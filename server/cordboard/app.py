@@ -91,7 +91,7 @@ def build(
 
     `transports`: what carries the requests to a platform, by its name, in place of the network.
     """
-    store = SqliteStore(settings.database)
+    store = _store(settings)
     local = LocalPlatform(store)
     own: dict[str, Platform] = {local.name: local}
     own |= _vendors(settings, local, transports or {}, sleep)
@@ -121,9 +121,22 @@ def build(
     return App(settings, store, engine, own, keys, clock, service_of)
 
 
+def _store(settings: Settings) -> Store:
+    """The file, or the database; its driver is imported only for that."""
+    if not settings.postgres:
+        return SqliteStore(settings.database)
+    from cordboard.stores.postgres import PostgresStore
+
+    return PostgresStore(
+        settings.postgres,
+        replica=settings.replica,
+        bound_seconds=settings.remember_seconds,
+    )
+
+
 def _results(settings: Settings, account: str) -> Results:
     """How an account's answers tell a person to approve: on which store, at which page."""
-    database = "" if settings.default_database else str(settings.database)
+    database = "" if settings.default_database else settings.place
     page = "" if settings.http is None else f"{settings.http.url}/approvals"
     return Results(database, page, "" if account == DEFAULT_ACCOUNT else account)
 
@@ -149,10 +162,22 @@ def _keys(settings: Settings) -> tuple[bytes, ...]:
     if settings.http is not None and settings.http.state_keys:
         return settings.http.state_keys
     try:
-        return (load_key(settings.database),)
+        return (seal_key(settings),)
     except StoreUnavailable as exc:
         logging.getLogger("cordboard").warning("%s %s", exc.what, exc.remedy)
         return (secrets.token_bytes(KEY_BYTES),)
+
+
+def seal_key(settings: Settings) -> bytes:
+    """The key of this store, made at first use: in the database, or in the file beside the store.
+
+    Raises: StoreUnavailable.
+    """
+    if not settings.postgres:
+        return load_key(settings.database)
+    from cordboard.stores.postgres.keys import load_shared_key
+
+    return load_shared_key(settings.postgres)
 
 
 def build_web(settings: Settings, clock: Clock = system_clock, **outside: Any) -> Any:

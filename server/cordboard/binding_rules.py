@@ -6,7 +6,7 @@ a change, nothing to do, or a problem. A takeover is refused in `_attach`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cordboard import number as numbers
 from cordboard.binding import NO_PATHWAY, Agent, Direction, OwnedNumber, Side
@@ -30,6 +30,10 @@ from cordboard.preconditions import find_pathway, mixing
 from cordboard.request import Asked, Observed
 
 Decision = Change | Problem
+_MOST_JUDGED = 100
+"""Up to how many numbers of one request are all held against the numbering plan, what the account
+owns as well: so many a tool's call may name. Of more only those it does not own are, because an
+inventory's numbers were judged, each with its warning, when they were imported."""
 
 
 def draw_up(asked: Asked, seen: Observed) -> Draft:
@@ -112,7 +116,7 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
     problems: list[Problem] = []
     remarks: list[str] = []
     named = asked.numbers or asked.slugs
-    verdicts = numbers.check_all(asked.numbers)
+    verdicts = numbers.check_all(_to_judge(asked, seen))
     done: set[str] = set()
     for text in named:
         verdict = verdicts.get(text)
@@ -134,6 +138,13 @@ def _owned(asked: Asked, seen: Observed) -> tuple[list[OwnedNumber], list[Proble
             continue  # how it stands now says little
         owned.append(found)
     return owned, problems, remarks
+
+
+def _to_judge(asked: Asked, seen: Observed) -> Sequence[str]:
+    """The texts to be held against the numbering plan."""
+    if len(asked.numbers) <= _MOST_JUDGED:
+        return asked.numbers
+    return [text for text in asked.numbers if text not in seen.numbers]
 
 
 def _carriers_unchecked(asked: Asked, owned: list[OwnedNumber]) -> list[str]:

@@ -12,6 +12,8 @@ from cordboard.display import quoted
 from cordboard.plan import Change, Plan
 
 SHOWN_CHANGES = 25
+IN_RESOURCE = 1_000
+"""How many changes a plan's resource shows; the approvals page pages through all, a terminal lists them."""
 _VERBS = {
     "attach": "attach {n} to {agent}",
     "move": "move {n} from {from_agent} to {agent}",

@@ -7,27 +7,27 @@ shows only against a head that was exported and kept elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cordboard.canonical import canonical, digest
-from cordboard.stores import Row, Store, Transaction
+from cordboard.canonical import canonical, digest_of, pieces
+from cordboard.stores import GENESIS, Row, Store, Transaction
 
-GENESIS = "0" * 64
 _PAGE = 1000
 _SIGNED = ("account", "seq", "at", "event", "plan_id", "principal", "plan_hash", "data", "prev")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `data` holds before and after, and whatever else matters."""
+    """One thing that happened. `data` holds before and after, and whatever else matters; where that
+    is long, as the canonical text of it."""
 
     event: str
     principal: str
     plan_id: str = ""
     plan_hash: str = ""
-    data: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
             "plan_id": event.plan_id,
             "principal": event.principal,
             "plan_hash": event.plan_hash,
-            "data": canonical(dict(event.data or {})),
+            "data": event.data
+            if isinstance(event.data, str)
+            else canonical(dict(event.data or {})),
             "prev": prev,
         }
         prev = row["hash"] = _hash(row)
@@ -71,7 +73,7 @@ def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
 
 
 def _hash(row: Mapping[str, Any]) -> str:
-    return digest(canonical({key: row[key] for key in _SIGNED}))
+    return digest_of(pieces({key: row[key] for key in _SIGNED}))
 
 
 def rows(tx: Transaction, account: str, after: int = 0) -> Iterator[Row]:
@@ -105,12 +107,23 @@ class Walk:
         """Check the next rows; the report once the end, or a fault, is reached."""
         newest = head(tx, self._account)
         page = tx.all("journal_page", account=self._account, after=self._seq, limit=_PAGE)
-        for row in page:
+        fault = self.follow(page)
+        if fault:
+            return Report(newest, self._seq, fault)
+        return None if len(page) == _PAGE else self.end(newest)
+
+    def follow(self, rows: Iterable[Row]) -> str:
+        """Check the rows that come next, wherever they were read; the first fault, or ""."""
+        for row in rows:
             fault = _fault(row, self._seq + 1, self._prev) or self._forked(row)
             if fault:
-                return Report(newest, self._seq, fault)
+                return fault
             self._seq, self._prev = row["seq"], row["hash"]
-        return None if len(page) == _PAGE else Report(newest, self._seq, self._at_end(newest))
+        return ""
+
+    def end(self, newest: Head) -> Report:
+        """The report once every row was followed. `newest`: the account's head row."""
+        return Report(newest, self._seq, self._at_end(newest))
 
     def _forked(self, row: Row) -> str:
         if self._known is None or row["seq"] != self._known.seq:

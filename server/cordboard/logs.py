@@ -33,7 +33,12 @@ class _OneLine(logging.Formatter):
 
 
 def configure(level: int = logging.WARNING) -> None:
-    """Set the process's logging before the SDK sets its own, which would print tracebacks."""
+    """Set the process's logging before the SDK sets its own, which would print tracebacks.
+
+    The driver of PostgreSQL is not heard at all: it logs by itself, in the server's words, every try
+    to connect. Whoever asks the store is told what is wrong with it, in ours.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)

@@ -6,16 +6,18 @@ and known by the SHA-256 of it; an approval is bound to that hash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from cordboard.binding import Direction, OwnedNumber, Pathway, Side
-from cordboard.canonical import canonical, digest
+from cordboard.canonical import canonical, digest_of, joined, quote, whole
 from cordboard.request import Action, Asked, Look, ids, starts
 
 Level = Literal["plan", "client", "person", "frozen"]
 """Guard levels, weakest first. (`key`, a hardware key over the plan hash, will stand third.)"""
+_AT_ONCE = 5_000
 Outcome = Literal["planned", "unchanged", "applied", "not_applied", "unknown"]
 
 
@@ -113,31 +115,83 @@ class Plan:
 
     def body(self) -> str:
         """Canonical JSON of the whole plan, the text that is hashed and stored."""
-        draft = self.draft
-        return canonical(
-            {
-                "plan_id": self.plan_id,
-                "account": self.account,
-                "principal": self.principal,
-                "asked": _asked_json(self.asked),
-                "draft": {
-                    "changes": [_change_json(c) for c in draft.changes],
-                    "unchanged": [_change_json(c) for c in draft.unchanged],
-                    "warnings": draft.warnings,
-                    "unchecked": draft.unchecked,
-                    "mixes": draft.mixes,
-                    # Only where it says something: older plans have no such key, and their hash.
-                    **({"one_way": True} if draft.one_way else {}),
-                    **({"names": draft.names} if draft.names else {}),
-                },
-                "level": self.level,
-                "why": self.why,
-                "policy_hash": self.policy_hash,
-                "four_eyes": self.four_eyes,
-                "created_at": self.created_at,
-                "expires_at": self.expires_at,
-            }
+        draft, texts = self.draft, Texts()
+        drawn: dict[str, Iterable[str]] = {
+            "changes": texts.changes(draft.changes),
+            "unchanged": texts.changes(draft.unchanged),
+            "warnings": (canonical(draft.warnings),),
+            "unchecked": (canonical(draft.unchecked),),
+            "mixes": (canonical(draft.mixes),),
+        }
+        # Only where it says something: older plans have no such key, and their hash.
+        drawn |= {"one_way": ("true",)} if draft.one_way else {}
+        drawn |= {"names": (canonical(draft.names),)} if draft.names else {}
+        told = {
+            "plan_id": self.plan_id,
+            "account": self.account,
+            "principal": self.principal,
+            "asked": _asked_json(self.asked),
+            "level": self.level,
+            "why": self.why,
+            "policy_hash": self.policy_hash,
+            "four_eyes": self.four_eyes,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+        }
+        parts: dict[str, Iterable[str]] = {n: (canonical(v),) for n, v in told.items()}
+        return whole(joined({**parts, "draft": joined(drawn)}))
+
+
+class Texts:
+    """Changes as canonical JSON, written by hand: of 100,000 the most differ in their number alone,
+    and a dict of each would fill the memory."""
+
+    def __init__(self) -> None:
+        self._sides: dict[Side, str] = {}
+        self._images: dict[tuple[Any, ...], tuple[str, str]] = {}
+
+    def changes(self, changes: Sequence[Change], *, details: bool = True) -> Iterator[str]:
+        """The array of changes as a plan holds them, in pieces; without `details` those are empty."""
+        return _array(changes, lambda change: self._change(change, details))
+
+    def sides(self, changes: Sequence[Change]) -> Iterator[str]:
+        """The array of what the journal keeps of changes: number, before, after."""
+        side, told = self._side, '{"after":%s,"before":%s,"number":%s}'
+        return _array(changes, lambda c: told % (side(c.after), side(c.before), quote(c.number)))
+
+    def _change(self, change: Change, details: bool) -> str:
+        before, after, image = change.before, change.after, change.image
+        told = (image.holders, image.provider, image.purpose, image.tags)
+        first, last = self._images.get(told) or self._image(told)
+        return (
+            f'{{"after":{self._side(after)},"before":{self._side(before)},'
+            f'"detail":{quote(change.detail if details else "")},"image":{{{first}'
+            f'{quote(image.label)},{last}{image.version}}},"number":{quote(change.number)},'
+            f'"outcome":{quote(change.outcome)}}}'
         )
+
+    def _side(self, side: Side) -> str:
+        text = self._sides.get(side)
+        if text is None:
+            text = self._sides[side] = canonical(side.as_json())
+        return text
+
+    def _image(self, told: tuple[Any, ...]) -> tuple[str, str]:
+        """What stands before a label, and between it and the version."""
+        holders, provider, purpose, tags = map(canonical, told)
+        first = f'"holders":{holders},"label":'
+        last = f'"provider":{provider},"purpose":{purpose},"tags":{tags},"version":'
+        self._images[told] = first, last
+        return first, last
+
+
+def _array(changes: Sequence[Change], written: Callable[[Change], str]) -> Iterator[str]:
+    """A JSON array, some thousand of its items in a piece."""
+    yield "["
+    for start in range(0, len(changes), _AT_ONCE):
+        part = changes[start : start + _AT_ONCE]
+        yield f"{',' if start else ''}{','.join([written(change) for change in part])}"
+    yield "]"
 
 
 def _asked_json(asked: Asked) -> dict[str, Any]:
@@ -147,45 +201,47 @@ def _asked_json(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _change_json(change: Change) -> dict[str, Any]:
-    image = change.image
-    return {
-        "number": change.number,
-        "before": change.before.as_json(),
-        "after": change.after.as_json(),
-        "image": {
-            "version": image.version,
-            "holders": list(image.holders),
-            "provider": image.provider,
-            "purpose": image.purpose,
-            "tags": list(image.tags),
-            "label": image.label,
-        },
-        "detail": change.detail,
-        "outcome": change.outcome,
-    }
+class _Alike:
+    """Reads the objects of a plan's JSON, one value for whatever is the same in many changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def read(self, data: dict[str, Any]) -> Any:
+        """The noun that this JSON object is, the innermost first; other objects as they are."""
+        if "image" in data:
+            return Change(**data)
+        if "holders" in data:
+            data["holders"], data["tags"] = tuple(data["holders"]), tuple(data["tags"])
+            same = {name: self._same(data[name]) for name in ("holders", "provider", "purpose")}
+            return Image(**{**data, **same, "tags": self._same(data["tags"])})
+        if "direction" in data:
+            told = tuple(data.items())
+            return self._known.get(told) or self._known.setdefault(told, Side.of(data))
+        return data
+
+    def change(self, data: Mapping[str, Any]) -> Change:
+        """The same of an object whose inner ones were not read yet."""
+        inner = {name: self.read(dict(data[name])) for name in ("before", "after", "image")}
+        return Change(**{**data, **inner})
+
+    def _same(self, value: Any) -> Any:
+        return self._known.setdefault(value, value)
 
 
-def _change_of(data: Mapping[str, Any]) -> Change:
-    image = dict(data["image"])
-    image["holders"], image["tags"] = tuple(image["holders"]), tuple(image["tags"])
-    return Change(
-        number=data["number"],
-        before=Side.of(data["before"]),
-        after=Side.of(data["after"]),
-        image=Image(**image),
-        detail=data["detail"],
-        outcome=data["outcome"],
-    )
+def parse(text: str) -> Plan:
+    """A plan from its `body()`."""
+    return load(json.loads(text, object_hook=_Alike().read))
 
 
 def load(data: Mapping[str, Any]) -> Plan:
     """A plan from the parsed JSON of its `body()`."""
+    alike = _Alike()
     asked, draft = dict(data["asked"]), dict(data["draft"])
     asked["numbers"], asked["slugs"] = tuple(asked["numbers"]), tuple(asked["slugs"])
     asked["pathway"] = Pathway(**asked["pathway"])
     for kind in ("changes", "unchanged"):
-        draft[kind] = tuple(_change_of(c) for c in draft[kind])
+        draft[kind] = tuple(c if isinstance(c, Change) else alike.change(c) for c in draft[kind])
     draft["names"] = tuple((agent, name) for agent, name in draft.get("names", ()))
     draft["warnings"], draft["unchecked"] = tuple(draft["warnings"]), tuple(draft["unchecked"])
     rest = {k: v for k, v in data.items() if k not in ("asked", "draft")}
@@ -200,14 +256,14 @@ def request_key(plan: Plan) -> str:
     """
     draft = plan.draft
     order = sorted(draft.changes + draft.unchanged, key=lambda c: (c.number, c.direction))
-    same = {
+    told = {
         "account": plan.account,
         "principal": plan.principal,
         "level": plan.level,
         "policy_hash": plan.policy_hash,
         "asked": _asked_json(replace(plan.asked, numbers=(), slugs=())),
-        "changes": [_change_json(c) | {"detail": ""} for c in order],
         "mixes": draft.mixes,
         "unchecked": draft.unchecked,
     }
-    return digest(canonical(same))
+    same: dict[str, Iterable[str]] = {name: (canonical(v),) for name, v in told.items()}
+    return digest_of(joined({**same, "changes": Texts().changes(order, details=False)}))

@@ -9,6 +9,9 @@ from cordboard.binding import OwnedNumber, Pathway, PathwayInfo, Side
 from cordboard.plan import Change, Image, Plan
 from cordboard.request import Observed, Restore
 
+_MOST_TOLD = 200
+"""As many as 100 numbers, the most of a tool's call, can have moved in, and more."""
+
 
 def moved(plan: Plan, seen: Observed) -> list[str]:
     """Everything that changed under an open plan, in sentences; empty when it still holds."""
@@ -22,6 +25,12 @@ def moved(plan: Plan, seen: Observed) -> list[str]:
             for agent in mixing(plan.draft.changes, seen)
         ]
     return lines
+
+
+def in_short(lines: list[str]) -> str:
+    """These sentences as one text; of very many the first, and how many more there are."""
+    more = len(lines) - _MOST_TOLD
+    return "; ".join([*lines[:_MOST_TOLD], f"… and {more} more"] if more > 0 else lines)
 
 
 def stale(change: Change, now: OwnedNumber | None) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from cordboard.binding import NO_PATHWAY, Agent, OwnedNumber, Pathway, PathwayInfo, Side
 
+MOST_NUMBERS = 100_000
+"""Of one plan. A tool's call and a request over REST name 100 at most; the command line more."""
 Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
 
 

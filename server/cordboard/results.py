@@ -22,7 +22,6 @@ from cordboard.plan import Change, Draft
 from cordboard.stores.plans import WAITING, PlanRecord, State
 from cordboard.wording import message
 
-_ALL = 1 << 62
 _STATUS: dict[State, Status] = {
     "approved": "approved",
     "applying": "applying",
@@ -109,17 +108,16 @@ class Results:
         *,
         status: Status | None = None,
         note: str = "",
-        every: bool = False,
+        most: int = SHOWN_CHANGES,
         in_chat: bool = False,
     ) -> ChangeResult:
         """The answer for a stored plan; `status` and `note` where the call itself says more.
 
-        `every`: show all changes, not the first 25 (the plan's resource does). `in_chat`: the user
-        has the plan before them in our App, with its buttons.
+        `most`: so many changes are shown (the plan's resource shows more than 25). `in_chat`: the
+        user has the plan before them in our App, with its buttons.
         """
         plan = record.plan
         told = status or status_of(record, now)
-        most = _ALL if every else SHOWN_CHANGES
         telemetry.note_plan(plan.plan_id, plan.action, told, plan.level)
         changes = [_shape(*each) for each in outcomes.of_changes(record, now)[:most]]
         return ChangeResult(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from cordboard import facts, outcomes
 from cordboard.answers import Status
 from cordboard.display import shown
-from cordboard.facts import SHOWN_CHANGES
-from cordboard.plan import Draft, Plan
+from cordboard.facts import IN_RESOURCE, SHOWN_CHANGES
+from cordboard.plan import Plan
 from cordboard.stores.plans import PlanRecord
 
 _TOLD = 3
@@ -18,7 +18,7 @@ def message(record: PlanRecord, status: Status, now: str, how: str, in_chat: boo
     `in_chat`: besides that they have our App's buttons before them."""
     plan = record.plan
     what = facts.headline(plan)
-    more = _more(plan.draft)
+    more = _more(plan)
     until = plan.expires_at
     if status == "confirmation_required":
         return (
@@ -154,9 +154,13 @@ def _why_rejected(record: PlanRecord, now: str) -> str:
     return f"is stale, the routing moved meanwhile: {record.closed_why}. Ask again for a new plan."
 
 
-def _more(draft: Draft) -> str:
+def _more(plan: Plan) -> str:
+    draft = plan.draft
     said = f" {len(draft.unchanged)} more are so already." if draft.unchanged else ""
-    if len(draft.changes) + len(draft.unchanged) > SHOWN_CHANGES:
+    total = len(draft.changes) + len(draft.unchanged)
+    if total > IN_RESOURCE:
+        said += f" {SHOWN_CHANGES} are shown; `cordboard plans show {plan.plan_id}` lists all."
+    elif total > SHOWN_CHANGES:
         said += f" {SHOWN_CHANGES} are shown; the plan's resource lists all."
     if draft.warnings:
         said += f" Warnings: {' '.join(draft.warnings[:_TOLD])}"

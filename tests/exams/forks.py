@@ -27,6 +27,7 @@ PROGRAM = (
     "cordboard.app",
     "cordboard.cli.serve",
     "cordboard.mcp_server",
+    "cordboard.stores.postgres",
     "cordboard.stores.sqlite",
     "cordboard.vendors",
     "cordboard_tools",

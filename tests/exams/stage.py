@@ -1,7 +1,8 @@
 """A stage for the exams: worlds outside fixtures, because Hypothesis needs a fresh one per example.
 
-Each stands in memory-backed storage where there is some, with an approver enrolled whose
-passphrase hash is cheap. `MORE` asks for the long profile: CORDBOARD_EXAMS=more.
+Each stands in memory-backed storage where there is some, or on a PostgreSQL server, with an
+approver enrolled whose passphrase hash is cheap. `MORE` asks for the long profile:
+CORDBOARD_EXAMS=more.
 """
 
 from __future__ import annotations
@@ -14,28 +15,38 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from argon2 import PasswordHasher
 from hypothesis import HealthCheck, Phase, settings
 from mcp import Client
-from tests.world import SEEDS, Clock, Person, Reply, Seed, World, fill, read, serve
+from tests.world import SEEDS, Clock, Person, Reply, Seed, World, fill, read, surroundings
 
 from cordboard import journal
 from cordboard.app import build_server
 from cordboard.approvers import VerifiedApprover
+from cordboard.config import load
 from cordboard.journal import Head, Report
 from cordboard.mcp_server import CordboardServer
+from cordboard.stores import Store
 from cordboard.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    import psycopg
+    from tests.postgres import PostgresServer
 
 MORE = os.environ.get("CORDBOARD_EXAMS") == "more"
 APPROVER, PASSPHRASE = "ada", "seven blue herons"
 LEVELS = ("plan", "client", "person", "frozen")
+
+Database = Path | str
+"""Where a store is: its file, or the URL of its PostgreSQL database."""
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a place for throw-away stores, if there is one
 
@@ -67,10 +78,22 @@ def _workplace() -> Path:
     return made
 
 
-def _apart(work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+def _apart(work: Callable[..., Awaitable[object]], *arguments: object) -> None:
     """Run something asynchronous in a loop of its own, also where a loop is running already."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(anyio.run, work, *arguments).result()
+
+
+async def _prepare(store: Store, seed: Seed, home: Path, url: str) -> None:
+    """Fill an empty store, and enrol the approver."""
+    await store.write(lambda tx: fill(tx, seed))
+    await store.close()
+    server = build_server(load(surroundings(home, "standard", {}, url)), Clock())
+    approvers = server.app.service.approvals.approvers
+    await approvers.enrol(APPROVER, PASSPHRASE, "ada-the-user", None)
+    await server.app.store.close()
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSPHRASE)
+    execute(url or home / "cordboard.db", "UPDATE approver SET passphrase = ?", cheap)
 
 
 @functools.cache
@@ -78,40 +101,85 @@ def _template(seed: Seed) -> Path:
     """A filled store with the approver enrolled, to be copied."""
     home = Path(tempfile.mkdtemp(dir=_workplace()))
     path = home / "cordboard.db"
-
-    async def make() -> None:
-        store = SqliteStore(path)
-        await store.write(lambda tx: fill(tx, seed))
-        await store.close()
-        server = serve(home, Clock(), "standard", {})
-        approvers = server.app.service.approvals.approvers
-        await approvers.enrol(APPROVER, PASSPHRASE, "ada-the-user", None)
-        await server.app.store.close()
-
-    _apart(make)
-    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSPHRASE)
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE approver SET passphrase = ?", (cheap,))
+    _apart(_prepare, store_at(path), seed, home, "")
     return path
 
 
+def store_at(database: Database) -> Store:
+    """The product's own store there."""
+    if isinstance(database, Path):
+        return SqliteStore(database)
+    from cordboard.stores.postgres import PostgresStore
+
+    return PostgresStore(database)
+
+
+@functools.cache
+def _migrated(server: PostgresServer) -> str:
+    """A database of this server with the product's tables, to be copied."""
+    from cordboard.stores.postgres import PostgresStore
+
+    async def make() -> None:
+        store = PostgresStore(url)
+        await store.migrate()
+        await store.close()
+
+    url = server.create()
+    _apart(make)
+    return url
+
+
+@functools.cache
+def _template_on(server: PostgresServer, seed: Seed) -> str:
+    """A filled database of this server with the approver enrolled, to be copied."""
+    url = server.create(_migrated(server))
+    _apart(_prepare, store_at(url), seed, _workplace(), url)
+    _let_go(url)  # nobody may be connected to what is copied
+    return url
+
+
 @contextmanager
-def stage(seed: Seed = SEEDS, *, policy: str = "standard", **config: Any) -> Iterator[World]:
-    """A world of its own, gone afterwards. `policy`: a preset, or the text of a policy file."""
+def empty(server: PostgresServer) -> Iterator[str]:
+    """The URL of a database with the product's tables and nothing in them, gone afterwards."""
+    url = server.create(_migrated(server))
+    try:
+        yield url
+    finally:
+        _let_go(url)
+        server.drop(url)
+
+
+@contextmanager
+def stage(
+    seed: Seed = SEEDS, *, on: PostgresServer | None = None, policy: str = "standard", **config: Any
+) -> Iterator[World]:
+    """A world of its own, gone afterwards. `on`: the server that has its store, None for a file.
+    `policy`: a preset, or the text of a policy file."""
     home = Path(tempfile.mkdtemp(dir=_workplace()))
     if "\n" in policy:
         (home / "policy.toml").write_text(policy, "utf-8")
         policy = str(home / "policy.toml")
-    template = _template(seed)
-    shutil.copy(template, home)
-    shutil.copy(template.with_name("cordboard.db.key"), home)
-    clock = Clock()
-    world = World(home, clock, serve(home, clock, policy, config))
+    url = on.create(_template_on(on, seed)) if on else ""
+    if not url:
+        template = _template(seed)
+        shutil.copy(template, home)
+        shutil.copy(template.with_name("cordboard.db.key"), home)
+    clock, environ = Clock(), surroundings(home, policy, config, url)
+    server = build_server(load(environ), clock)
+    world = World(home, clock, server, environ=environ, url=url)
     try:
         yield world
     finally:
         _apart(world.close)
         shutil.rmtree(home)
+        if on:
+            _let_go(url)
+            on.drop(url)
+
+
+def place(world: World) -> Database:
+    """Where a world's store is."""
+    return world.url or world.database
 
 
 def as_user(world: World, principal: str) -> CordboardServer:
@@ -145,23 +213,61 @@ async def approver(server: CordboardServer) -> VerifiedApprover:
     return await server.app.service.approvals.approvers.verify(APPROVER, PASSPHRASE)
 
 
-def query(database: Path, sql: str, *params: object) -> list[dict[str, Any]]:
-    """Rows read beside the product, by a connection of the test's own."""
+def query(database: Database, sql: str, *params: object) -> list[dict[str, Any]]:
+    """Rows read beside the product, by a connection of the test's own. A parameter is a `?`."""
+    if isinstance(database, str):
+        return _beside(database).execute(_theirs(sql), params).fetchall()
     with closing(sqlite3.connect(database, timeout=10)) as db:
         db.row_factory = sqlite3.Row
         return [dict(row) for row in db.execute(sql, params)]
 
 
-def execute(database: Path, sql: str, *params: object) -> int:
+def execute(database: Database, sql: str, *params: object) -> int:
     """One statement run beside the product; how many rows it touched."""
+    if isinstance(database, str):
+        return _beside(database).execute(_theirs(sql), params).rowcount
     with closing(sqlite3.connect(database, timeout=10)) as db, db:
         return db.execute(sql, params).rowcount
+
+
+_connections: dict[str, psycopg.Connection[dict[str, Any]]] = {}
+"""One for each database: to connect takes longer than to ask."""
+
+
+def _beside(url: str) -> psycopg.Connection[dict[str, Any]]:
+    if url not in _connections:
+        import psycopg
+        from psycopg.rows import dict_row
+
+        _connections[url] = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+    return _connections[url]
+
+
+def _let_go(url: str) -> None:
+    if found := _connections.pop(url, None):
+        found.close()
+
+
+def _theirs(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def alone(url: str) -> None:
+    """Wait until the product has nobody connected to a database: what a process that ended had
+    begun, its server process may still carry out."""
+    others = (
+        "SELECT pg_sleep(0.01) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'cordboard' LIMIT 1"
+    )
+    end = time.monotonic() + 30
+    while query(url, others):
+        assert time.monotonic() < end, "somebody stays connected"
 
 
 Bindings = Mapping[tuple[str, str, str], tuple[str, int, str]]
 
 
-def bindings(database: Path) -> Bindings:
+def bindings(database: Database) -> Bindings:
     """The binding table: (number, direction, agent) -> pathway id, version, node."""
     rows = query(database, "SELECT * FROM binding")
     return {
@@ -179,7 +285,7 @@ async def verified(world: World, known: Head | None = None) -> Report:
     return await world.app.store.read(lambda tx: journal.verify(tx, "default", known))
 
 
-def audit(database: Path) -> None:
+def audit(database: Database) -> None:
     """The rules that hold whatever happened: one inbound agent, one used approval per applied plan.
 
     Read from the tables alone, so that it says the same for any process that wrote them.

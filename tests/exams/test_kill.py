@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from tests.exams import stage
-from tests.exams.test_races import processes
-from tests.world import SEEDS, fill, many, names
+from tests.exams.test_races import enrolled, processes
+from tests.world import SEEDS, Worlds, many, names
 
-from cordboard.stores.sqlite import SqliteStore
+from cordboard.clock import system_clock
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
+
+ON_EVERY_STORE = True
 
 LINES = many(60)
 PAIR = ["local:support", "local:night"]
 SEED = SEEDS.but(numbers=LINES).bound(PAIR[0], *names(LINES))
 WORKERS = 2
+LOCKED_SECONDS = 10
+"""For so long a process waits for another's transaction."""
+WAYS = {"move": "relaxed", "move_approved": "strict"}
+"""How the numbers are moved, by a second call or by an approver, and under which policy."""
 
 
 @pytest.mark.parametrize("seed", range(WORKERS))
-def test_a_killed_apply_is_done_whole_or_not_at_all(tmp_path: Path, seed: int) -> None:
-    database = tmp_path / "cordboard.db"
-
-    async def make() -> None:
-        store = SqliteStore(database)
-        await store.write(lambda tx: fill(tx, SEED))
-        await store.close()
-
-    anyio.run(make)
-    kills = stage.examples(40, 2000) // WORKERS
-    rounds = processes("kill", database, seed=seed, kills=kills, numbers=names(LINES), agents=PAIR)
+@pytest.mark.parametrize("job", WAYS)
+def test_a_killed_apply_is_done_whole_or_not_at_all(
+    make_world: Worlds, store_kind: str, job: str, seed: int
+) -> None:
+    world = make_world(SEED)
+    world.clock.now = system_clock()  # the processes go by the machine's clock
+    [who] = anyio.run(enrolled, world, 1)
+    anyio.run(world.app.store.close)
+    few = 40 if (store_kind, job) == ("sqlite", "move") else 8
+    kills = stage.examples(few, 2000) // WORKERS
+    database = stage.place(world)
+    told = {"numbers": names(LINES), "agents": PAIR, "way": job, "policy": WAYS[job]}
+    rounds = processes("kill", database, seed=seed, kills=kills, **told, **who)
     assert len(rounds) == kills
     for done in rounds:
         assert done["seen"]["fault"] == "", done
@@ -47,8 +59,35 @@ def test_a_killed_apply_is_done_whole_or_not_at_all(tmp_path: Path, seed: int) -
     assert len(applied) == 2 + moved + went_on, json.dumps(rounds)[:2000]
 
 
-def test_a_store_whose_maker_was_killed_can_be_used(tmp_path: Path) -> None:
-    rounds = processes("born", tmp_path / "cordboard.db", seed=7, kills=stage.examples(12, 500))
-    for froze, looked in rounds:
+def test_a_store_whose_maker_was_killed_can_be_used(
+    tmp_path: Path, on: PostgresServer | None
+) -> None:
+    count = stage.examples(6 if on else 12, 500)
+    if on:
+        places, way, longest = [on.create() for _ in range(count)], "migrate", 0.15
+    else:
+        places = [str(tmp_path / f"cordboard.db-{number}") for number in range(count)]
+        way, longest = "freeze", 0.05
+    rounds = processes("born", tmp_path, seed=7, places=places, way=way, longest=longest)
+    for made, froze, looked in rounds:
+        assert made.get("status") in ("frozen", "migrated"), made
         assert froze.get("status") == "frozen", froze
         assert looked.get("integrity") == "ok", looked
+    if on:
+        for place in places:
+            on.drop(place)
+
+
+def test_a_process_stopped_in_a_transaction_does_not_keep_the_others_out(
+    postgres: PostgresServer,
+) -> None:
+    with stage.stage(SEED, on=postgres) as world:
+        other, took, late = processes("stopped", world.url)
+        assert other.get("status") == "frozen", other
+        assert took < LOCKED_SECONDS, "nobody who waits for the lock is turned away"
+        assert late.get("code") == "STORE_UNAVAILABLE", late
+        [account] = stage.query(
+            world.url, "SELECT frozen_reason FROM account WHERE account = ?", "default"
+        )
+        assert account["frozen_reason"] == "meanwhile", "it wrote nothing after all"
+        stage.audit(world.url)

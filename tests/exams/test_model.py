@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from hypothesis import strategies as st
@@ -40,6 +40,11 @@ from tests.world import (
 )
 
 from cordboard.errors import CordboardError
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
+
+ON_EVERY_STORE = True
 
 BULK = many(30)
 SEED = SEEDS.but(numbers=NUMBERS + BULK)
@@ -275,12 +280,13 @@ batches = (
 
 
 class Life(RuleBasedStateMachine):
-    """The product and the model, living the same life."""
+    """The product and the model, living the same life; the store is `on` that server, or a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, on: PostgresServer | None) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self.world: World = self._stack.enter_context(stage.stage(SEED))
+        self.world: World = self._stack.enter_context(stage.stage(SEED, on=on))
+        self.database = stage.place(self.world)
         self.model = Model()
         self.ids: list[str] = []
 
@@ -439,14 +445,14 @@ class Life(RuleBasedStateMachine):
             for (number, way), held in self.model.bound.items()
             for agent, pathway in held.items()
         }
-        assert stage.bindings(self.world.database) == expected
-        rows = stage.query(self.world.database, "SELECT plan_id, state FROM plan")
+        assert stage.bindings(self.database) == expected
+        rows = stage.query(self.database, "SELECT plan_id, state FROM plan")
         known = {i: plan.state for i, plan in self.model.plans.items()}
         for row in rows:  # an expired plan may be marked so, rejected, or not yet
             over = self.model.over(self.model.plans[row["plan_id"]])
             assert row["state"] == known[row["plan_id"]] or (over and row["state"] != "applied")
         assert len(rows) == len(known)
-        stage.audit(self.world.database)
+        stage.audit(self.database)
         anyio.run(self.the_tools_say_so_too)
 
     async def the_tools_say_so_too(self) -> None:
@@ -516,9 +522,7 @@ class Life(RuleBasedStateMachine):
         self.model.plans[plan_id] = plan
 
     def newest(self) -> str:
-        [row] = stage.query(
-            self.world.database, "SELECT plan_id FROM plan ORDER BY ordinal DESC LIMIT 1"
-        )
+        [row] = stage.query(self.database, "SELECT plan_id FROM plan ORDER BY ordinal DESC LIMIT 1")
         return str(row["plan_id"])
 
     def pick(self, back: int) -> str:
@@ -558,7 +562,12 @@ def told(reply: Reply) -> str:
     return reply.code or reply.status
 
 
-def test_any_life_of_a_switchboard_is_the_one_the_model_lives() -> None:
+def test_any_life_of_a_switchboard_is_the_one_the_model_lives(on: PostgresServer | None) -> None:
+    class LifeThere(Life):
+        def __init__(self) -> None:
+            super().__init__(on)
+
+    steps = stage.examples(30, 60)
     run_state_machine_as_test(
-        Life, settings=stage.profile(30, 1000, stateful_step_count=stage.examples(30, 60))
+        LifeThere, settings=stage.profile(6 if on else 30, 1000, stateful_step_count=steps)
     )

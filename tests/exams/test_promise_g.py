@@ -10,9 +10,9 @@ must come from a plan whose way through the guard the judge has seen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import pytest
@@ -42,6 +42,11 @@ from cordboard.config.http import HttpSettings
 from cordboard.errors import CordboardError
 from cordboard.mcp_server import CordboardServer
 from cordboard_tools import TOOLS
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
+
+ON_EVERY_STORE = True
 
 BULK = many(30)
 SEED = (
@@ -208,8 +213,9 @@ class Judge:
 
     def explain(self, before: stage.Bindings) -> None:
         """Every binding that changed belongs to a plan that was just applied, rightly."""
-        now = stage.bindings(self.world.database)
-        rows = stage.query(self.world.database, "SELECT * FROM plan WHERE state = 'applied'")
+        place = stage.place(self.world)
+        now = stage.bindings(place)
+        rows = stage.query(place, "SELECT * FROM plan WHERE state = 'applied'")
         fresh = [row for row in rows if row["plan_id"] not in self.seen]
         self.seen |= {row["plan_id"] for row in fresh}
         expected = dict(before)
@@ -370,13 +376,17 @@ def on_the_web(world: World, principal: str) -> CordboardServer:
     return server
 
 
-def live(life: list[Call | str], policy: str, *, approver: bool) -> bool:
+Life = list[Call | str]
+
+
+def live(life: Life, policy: str, *, approver: bool, on: PostgresServer | None = None) -> bool:
     """One life of the adversary under a policy, every step judged; whether routing changed at all."""
-    with stage.stage(SEED, policy=policy) as world:
+    with stage.stage(SEED, policy=policy, on=on) as world:
         judge = Judge(world, {user: on_the_web(world, user) for user in USERS})
-        start = stage.bindings(world.database)
+        place = stage.place(world)
+        start = stage.bindings(place)
         for step in life:
-            before = stage.bindings(world.database)
+            before = stage.bindings(place)
             if isinstance(step, Call):
                 anyio.run(send, judge, step)
             elif step == TIME:
@@ -384,43 +394,56 @@ def live(life: list[Call | str], policy: str, *, approver: bool) -> bool:
             elif approver:
                 anyio.run(approve, judge)
             judge.explain(before)
-        stage.audit(world.database)
+        stage.audit(place)
         assert anyio.run(stage.verified, world).fault == ""
-        return bool(judge.seen) or stage.bindings(world.database) != start
+        return bool(judge.seen) or stage.bindings(place) != start
 
 
-@stage.profile(30, 3000)
-@given(lives)
-def test_under_strict_no_sequence_of_requests_changes_anything(life: list[Call | str]) -> None:
-    assert not live(life, "strict", approver=False)
+def any_life(
+    few: int, many: int, on: PostgresServer | None, judged: Callable[[Life], None]
+) -> None:
+    """Judge so many lives, fewer in CI where their store is on a server."""
+    some = stage.profile(few // 5 if on else few, many)
+    some(given(lives)(judged))()
 
 
-@stage.profile(30, 3000)
-@given(lives)
-def test_under_strict_only_what_an_approver_approved_changes(life: list[Call | str]) -> None:
-    live(life, "strict", approver=True)
+def test_under_strict_no_sequence_of_requests_changes_anything(on: PostgresServer | None) -> None:
+    def judged(life: Life) -> None:
+        assert not live(life, "strict", approver=False, on=on)
+
+    any_life(30, 3000, on, judged)
 
 
-@stage.profile(80, 10000)
-@given(lives)
+def test_under_strict_only_what_an_approver_approved_changes(on: PostgresServer | None) -> None:
+    def judged(life: Life) -> None:
+        live(life, "strict", approver=True, on=on)
+
+    any_life(30, 3000, on, judged)
+
+
 def test_under_standard_a_change_at_client_needs_a_yes_to_its_own_question(
-    life: list[Call | str],
+    on: PostgresServer | None,
 ) -> None:
-    live(life, "standard", approver=True)
+    def judged(life: Life) -> None:
+        live(life, "standard", approver=True, on=on)
+
+    any_life(80, 10000, on, judged)
 
 
-@stage.profile(20, 2000)
-@given(lives)
 def test_under_an_operators_rule_of_person_no_request_changes_anything(
-    life: list[Call | str],
+    on: PostgresServer | None,
 ) -> None:
-    assert not live(life, PERSON_RULE, approver=False)
+    def judged(life: Life) -> None:
+        assert not live(life, PERSON_RULE, approver=False, on=on)
+
+    any_life(20, 2000, on, judged)
 
 
-@stage.profile(20, 2000)
-@given(lives)
-def test_what_policy_freezes_not_even_an_approver_changes(life: list[Call | str]) -> None:
-    assert not live(life, FROZEN_RULE, approver=True)
+def test_what_policy_freezes_not_even_an_approver_changes(on: PostgresServer | None) -> None:
+    def judged(life: Life) -> None:
+        assert not live(life, FROZEN_RULE, approver=True, on=on)
+
+    any_life(20, 2000, on, judged)
 
 
 # Known tricks, each by its name. In the modern era a question stays open until a `YES` meets it.
@@ -499,15 +522,15 @@ def test_the_judge_lets_an_honest_yes_pass() -> None:
     assert live([DETACH, APPROVER, APPROVER], "strict", approver=True)
 
 
-def test_the_judge_sees_a_change_that_nobody_approved() -> None:
-    with stage.stage(SEED) as world:
-        judge = Judge(world, {})
-        before = stage.bindings(world.database)
-        stage.execute(world.database, "DELETE FROM binding WHERE number = ?", SUPPORT_LINE)
+def test_the_judge_sees_a_change_that_nobody_approved(on: PostgresServer | None) -> None:
+    with stage.stage(SEED, on=on) as world:
+        judge, place = Judge(world, {}), stage.place(world)
+        before = stage.bindings(place)
+        stage.execute(place, "DELETE FROM binding WHERE number = ?", SUPPORT_LINE)
         with pytest.raises(AssertionError, match="without an applied plan"):
             judge.explain(before)
 
 
 @pytest.mark.parametrize("trick", sorted(TRICKS))
-def test_a_known_trick_changes_nothing(trick: str) -> None:
-    assert not live(TRICKS[trick], "standard", approver=False)
+def test_a_known_trick_changes_nothing(trick: str, on: PostgresServer | None) -> None:
+    assert not live(TRICKS[trick], "standard", approver=False, on=on)

@@ -3,6 +3,7 @@
 The vendor is a stateful fake on a real socket, which counts what every request changed. The real
 program applies a plan over stdio and is killed at a moment that the test's id decides; another one
 on the same store, started later or running beside all the time, is told nothing and settles it.
+The store is a file, and for some of it a PostgreSQL database.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from datetime import datetime
 from functools import partial
 from itertools import groupby
 from statistics import quantiles
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -33,11 +34,20 @@ from tests.exams.vendor_server import PHASES, Trap, VendorServer, killing, servi
 
 from cordboard.clock import stamp, system_clock
 
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
+
 pytestmark = pytest.mark.anyio
 
 LANES = 4
 SEEDS = stage.examples(3, 42)
 """Kills: 6 variants, so many seeds each, in so many lanes at one time."""
+STORES = ("sqlite", "postgres")
+CASES = [("sqlite", name, seed) for name in VARIANTS for seed in range(SEEDS)] + [
+    ("postgres", name, seed)
+    for name in ("bland-move", "bland-attach", "synthflow-move")
+    for seed in range(stage.examples(1, 42))
+]
 BEYOND_P95 = 5.0
 """Seconds that recovery may take beyond lease and quiet period, what was left to do and the time for
 which a process that takes over listens included: about 1 is usual. This is wide because lanes share
@@ -64,15 +74,20 @@ def nurse() -> Iterator[Nursery]:
 
 
 @pytest.fixture
-def lanes(server: VendorServer, nurse: Nursery) -> Lanes:
+def lanes(server: VendorServer, nurse: Nursery, on: PostgresServer | None) -> Lanes:
     """Makes lanes: `lanes("bland-move", seed)`."""
-    return partial(lane, server, nurse)
+    return partial(lane, server, nurse, on=on)
 
 
 @pytest.fixture(scope="module")
-def usual() -> dict[str, int]:
-    """How many requests a variant takes when nobody is killed, once that is known."""
-    return {}
+def every_usual() -> dict[str, dict[str, int]]:
+    return defaultdict(dict)
+
+
+@pytest.fixture
+def usual(every_usual: dict[str, dict[str, int]], store_kind: str) -> dict[str, int]:
+    """How many requests a variant takes when nobody is killed, once that is known, on this store."""
+    return every_usual[store_kind]
 
 
 async def requests_of(lanes: Lanes, usual: dict[str, int], name: str) -> int:
@@ -107,6 +122,7 @@ class Round:
     """One kill. `in_time`: before the plan was answered. `beyond`: seconds from when it could be
     settled until it was; None where nothing had begun."""
 
+    store: str
     seed: str
     trap: Trap
     state: str
@@ -120,6 +136,12 @@ def rounds(request: pytest.FixtureRequest) -> Iterator[list[Round]]:
     """Every kill of this run; at the end the figures are shown, and judged with much slack."""
     every: list[Round] = []
     yield every
+    for store in STORES:
+        judged([r for r in every if r.store == store], request.config)
+
+
+def judged(every: list[Round], config: pytest.Config) -> None:
+    """Show the figures of one store, and judge them."""
     took = sorted(r.beyond for r in every if r.beyond is not None and r.in_time)
     if len(took) < LANES:
         return
@@ -127,34 +149,34 @@ def rounds(request: pytest.FixtureRequest) -> Iterator[list[Round]]:
     early = sum(r.in_time for r in every)
     states = dict(Counter(r.state for r in every))
     said = (
-        f"{len(every)} kills, {early} before the answer, {states}; recovery beyond lease and quiet "
+        f"{every[0].store}: {len(every)} kills, {early} before the answer, {states}; recovery beyond lease and quiet "
         f"period: p50 {p50:.2f} s, p95 {p95:.2f} s, longest {took[-1]:.2f} s"
     )
-    plugins = request.config.pluginmanager
+    plugins = config.pluginmanager
     with plugins.getplugin("capturemanager").global_and_fixture_disabled():
         plugins.getplugin("terminalreporter").write_line(f"\n{said}")
     assert early > len(every) / 2, "most kills come in time"
     assert p95 <= BEYOND_P95
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(("store_kind", "name", "seed"), CASES, indirect=["store_kind"])
 async def test_a_process_killed_at_any_moment_leaves_nothing_wrong(
-    lanes: Lanes, rounds: list[Round], usual: dict[str, int], name: str, seed: int
+    lanes: Lanes, rounds: list[Round], usual: dict[str, int], store_kind: str, name: str, seed: int
 ) -> None:
     requests = await requests_of(lanes, usual, name)
     done: list[Round] = []
 
     async def one(number: int) -> None:
         with lanes(name, told := f"{name}-{seed}-{number}") as at:
-            done.append(await one_kill(at, told, requests, forked=seed + number > 0))
+            forked = seed + number > 0
+            done.append(await one_kill(at, store_kind, told, requests, forked=forked))
 
     await at_once([partial(one, number) for number in range(LANES)])
     rounds += done
     assert not [r for r in done if r.faults]
 
 
-async def one_kill(at: Lane, seed: str, requests: int, *, forked: bool) -> Round:
+async def one_kill(at: Lane, store: str, seed: str, requests: int, *, forked: bool) -> Round:
     """Apply, kill at the moment the seed says, and wait for a process that is told nothing."""
     chance = random.Random(seed)  # noqa: S311 - moments, not secrets
     beside = chance.random() < 0.5
@@ -177,7 +199,7 @@ async def one_kill(at: Lane, seed: str, requests: int, *, forked: bool) -> Round
         await at.settled(plan_id)
         found = await at.faults(plan_id, await told_of(other, plan_id))
         state = at.plan(plan_id)["state"]
-        return Round(seed, trap, state, in_time, beyond(at, plan_id, died, begun), found)
+        return Round(store, seed, trap, state, in_time, beyond(at, plan_id, died, begun), found)
 
 
 async def killed_too(at: Lane, line: Line, trap: Trap) -> float:
@@ -237,6 +259,7 @@ async def test_with_nobody_killed_every_write_comes_once(
 # --- a write that lands late -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("store_kind", STORES, indirect=True)
 @pytest.mark.parametrize("seed", range(stage.examples(1, 20)))
 async def test_a_write_that_lands_after_recovery_began_is_told_as_it_is(
     lanes: Lanes, seed: int
@@ -314,8 +337,14 @@ import contextlib, fcntl, os, runpy, signal, sqlite3, sys, threading
 point, database = sys.argv[1:3]
 stopped = False
 
+def connected():
+    if "://" not in database:
+        return sqlite3.connect(database)
+    import psycopg
+    return psycopg.connect(database)
+
 def recorded():
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as db:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connected()) as db:
         return db.execute("SELECT 1 FROM step WHERE state = 'sending'").fetchone()
 
 def stop_once_recorded():
@@ -323,8 +352,9 @@ def stop_once_recorded():
     if stopped or not recorded():
         return
     stopped = True
-    with open(database + ".lock") as lock:  # whoever sleeps with it keeps the others from writing
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    if "://" not in database:
+        with open(database + ".lock") as lock:  # whoever sleeps with it keeps the others from writing
+            fcntl.flock(lock, fcntl.LOCK_EX)
     os.kill(os.getpid(), signal.SIGSTOP)
 
 def profile(frame, event, function):
@@ -368,7 +398,11 @@ async def stopping(at: Lane, point: str) -> AsyncIterator[Line]:
                 process.kill()
 
 
-@pytest.mark.parametrize("point", ["recorded", "connecting"])
+@pytest.mark.parametrize(
+    ("store_kind", "point"),
+    [("sqlite", "recorded"), ("sqlite", "connecting"), ("postgres", "connecting")],
+    indirect=["store_kind"],
+)
 async def test_a_process_that_was_stopped_sends_nothing_once_another_one_settled(
     lanes: Lanes, point: str
 ) -> None:
@@ -413,6 +447,7 @@ def is_stopped(pid: int) -> bool:
 # --- several recover at once -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("store_kind", STORES, indirect=True)
 @pytest.mark.parametrize("seed", range(stage.examples(1, 20)))
 async def test_of_processes_that_recover_at_the_same_moment_one_does(
     lanes: Lanes, seed: int

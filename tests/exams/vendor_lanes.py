@@ -12,10 +12,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from tests.exams import stage
@@ -29,7 +29,9 @@ from tests.platforms.wire import Fake
 from tests.world import many, names
 
 from cordboard import journal
-from cordboard.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
 
 QUIET = 0.5
 _REQUEST_SHARE = 0.6
@@ -130,7 +132,7 @@ _FAKES: dict[str, tuple[Callable[[Variant], Fake], Callable[[Any], Holders]]] = 
 
 @dataclass
 class Lane:
-    """One account at a vendor, one store in `home`, and the processes on it."""
+    """One account at a vendor, one store, in `home` or at `url`, and the processes on it."""
 
     variant: Variant
     vendor: Vendor
@@ -138,10 +140,11 @@ class Lane:
     nursery: Nursery
     home: Path
     quiet: float
+    url: str = ""
 
     @property
-    def database(self) -> Path:
-        return self.home / "cordboard.db"
+    def database(self) -> stage.Database:
+        return self.url or self.home / "cordboard.db"
 
     @property
     def lease(self) -> float:
@@ -167,12 +170,12 @@ class Lane:
     @asynccontextmanager
     async def process(self, by: str, *, forked: bool = True) -> AsyncIterator[Line]:
         """The real program on this store, up when the block begins; not `forked`: from nothing."""
+        told = {"CORDBOARD_DATABASE": str(self.database), **self.environ(by)}
         if not forked:
-            async with program(self.database, **self.environ(by)) as line:
+            async with program(self.home / "cordboard.db", **told) as line:
                 await line.ask("server/discover")
                 yield line
             return
-        told = {"CORDBOARD_DATABASE": str(self.database), **self.environ(by)}
         log = self.home / f"log-{by}"
         async with await self.nursery.start(told, log) as process:
             line = Line(process, log)
@@ -267,7 +270,7 @@ class Lane:
 
     async def _broken(self) -> list[str]:
         """What is wrong with the journal."""
-        store = SqliteStore(self.database)
+        store = stage.store_at(self.database)
         try:
             report = await store.read(lambda tx: journal.verify(tx, "default"))
         finally:
@@ -296,13 +299,15 @@ async def told_of(line: Line, plan_id: str) -> dict[str, Any]:
 @contextmanager
 def lane(
     server: VendorServer, nursery: Nursery, name: str, seed: str,
-    *, quiet: float = QUIET, most: int = 99,
+    *, on: PostgresServer | None = None, quiet: float = QUIET, most: int = 99,
 ) -> Iterator[Lane]:  # fmt: skip
-    """A lane of its own for a variant, with at most so many numbers, gone afterwards."""
+    """A lane of its own for a variant, with at most so many numbers, gone afterwards. `on`: the
+    server that has its store, None for a file."""
     variant = replace(VARIANTS[name], numbers=VARIANTS[name].numbers[:most])
     make, holders = _FAKES[variant.platform]
     where = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="cordboard-exam-", dir=where) as home:
+    folder = tempfile.TemporaryDirectory(prefix="cordboard-exam-", dir=where)
+    with folder as home, stage.empty(on) if on else nullcontext("") as url:
         vendor = Vendor(Path(home).name, make(variant), holders, seed)
         with server.having(vendor):
-            yield Lane(variant, vendor, server, nursery, Path(home), quiet)
+            yield Lane(variant, vendor, server, nursery, Path(home), quiet, url)

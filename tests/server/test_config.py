@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ BAD_ENVIRONMENT = {
     "CORDBOARD_READ_ONLY": ["maybe", "2", "read"],
     "CORDBOARD_POLICY": ["lenient", "standard ", "/no/such/file.toml"],
     "CORDBOARD_CONFIG": ["/no/such/file.toml", "/"],
-    "CORDBOARD_DATABASE": ["a\0b", "postgresql://localhost/x", "postgres://x"],
+    "CORDBOARD_DATABASE": ["a\0b", "postgresql://localhost", "postgres://x", "mysql://h/x"],
 }
 
 
@@ -143,7 +145,8 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "arguments that are no list": ('ignore_arguments = "a"\n', "ignore_arguments"),
     "arguments that are no words": ("ignore_arguments = [1]\n", "ignore_arguments"),
     "a policy that is not there": ('policy = "lenient"\n', "lenient"),
-    "a database elsewhere": ('database = "postgresql://x"\n', "SQLite"),
+    "a database without a name": ('database = "postgresql://x"\n', "CORDBOARD_DATABASE"),
+    "a look-up older than a minute": ("remember_seconds = 61\n", "remember_seconds"),
     "not UTF-8": ("# caf\udce9\n", "TOML"),
 }
 
@@ -159,3 +162,79 @@ def test_a_bad_configuration_file_is_one_clear_error(tmp_path: Path, what: str) 
     assert said.startswith("INVALID_CONFIGURATION: ") and "\n" not in said
     assert word in said
     assert caught.value.remedy
+
+
+# --- a PostgreSQL database ----------------------------------------------------------------------
+
+SECRET = "canary-5d1c"  # noqa: S105 - no password of anything
+SHOWN = {
+    # what is said: what of it may be shown
+    f"postgresql://op:{SECRET}@db.example/cb": "postgresql://op@db.example/cb",
+    f"postgres://op:{SECRET}%40%2F@db.example:6432/cb": "postgresql://op@db.example:6432/cb",
+    f"postgresql://op@h/cb?password={SECRET}&sslmode=verify-full": "postgresql://op@h/cb?sslmode=verify-full",
+    f"postgresql://op@h/cb?passw%6Frd={SECRET}": "postgresql://op@h/cb",
+    f"postgresql://h/cb?sslkey=k.pem&sslpassword={SECRET}": "postgresql://h/cb?sslkey=k.pem",
+    "postgresql://h/cb?options=-c%20search_path%3Dx": "postgresql://h/cb?options=-c%20search_path%3Dx",
+    f"postgresql://op:{SECRET}@one:1,two:2/cb": "postgresql://op@one:1,two:2/cb",
+    f"postgresql://op:{SECRET}@[::1]:5433/cb": "postgresql://op@[::1]:5433/cb",
+    "postgresql:///cb?host=/var/run/postgresql": "postgresql:///cb?host=/var/run/postgresql",
+    "postgresql:///cb": "postgresql:///cb",
+}
+
+
+@pytest.mark.parametrize("url", SHOWN)
+def test_a_database_is_shown_without_what_is_secret_and_otherwise_as_it_was_named(url: str) -> None:
+    settings = load({"CORDBOARD_DATABASE": url})
+    assert settings.place == SHOWN[url]
+    assert load({"CORDBOARD_DATABASE": settings.place}).place == settings.place
+    assert not settings.default_database
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://op:x@{SECRET}@h/cb",  # libpq takes the password to end at the first @,
+        f"postgresql://op:12/{SECRET}@h/cb",  # the host at the first /
+        f"postgresql://op:12?{SECRET}@h/cb",
+        f"postgresql://op:x#{SECRET}@h/cb",
+        f"postgresql://op:x%{SECRET}@h/cb",
+        f"postgresql://op:x[{SECRET}@h/cb",
+        f"postgresql://op@h/cb?passwort={SECRET}",
+        f"postgresql://op:{SECRET}@h",
+        f"postgresql:op:{SECRET}@h/cb",
+        f"postgresql+psycopg://op:{SECRET}@h/cb",
+        f" postgresql://op:{SECRET}@h/cb",
+        f"postgresql://op:{SECRET}@h:port/cb",
+    ],
+)
+def test_a_url_that_is_torn_or_not_known_is_refused_and_nothing_of_it_is_repeated(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"CORDBOARD_DATABASE": url})
+    said = str(caught.value)
+    assert "CORDBOARD_DATABASE" in said and SECRET not in said and "\n" not in said
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_replica_is_checked_like_the_database_and_goes_with_one() -> None:
+    primary = {"CORDBOARD_DATABASE": "postgresql://op@h/cb"}
+    settings = load(primary | {"CORDBOARD_REPLICA": f"postgres://op:{SECRET}@r/cb"})
+    assert settings.replica == f"postgresql://op:{SECRET}@r/cb" and SECRET not in repr(settings)
+    for bad in (f"postgresql://op:{SECRET}@h", f"postgresql://op:{SECRET}%@h/cb", f"/x/{SECRET}"):
+        with pytest.raises(ConfigError, match="CORDBOARD_REPLICA") as caught:
+            load(primary | {"CORDBOARD_REPLICA": bad})
+        assert SECRET not in str(caught.value)
+    with pytest.raises(ConfigError, match="set both"):
+        load({"CORDBOARD_REPLICA": "postgresql://op@r/cb"})
+
+
+def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg_pool", None)  # as where it is not installed
+    with pytest.raises(ConfigError, match=r"cordboard\[postgres\]"):
+        load({"CORDBOARD_DATABASE": f"postgresql://op:{SECRET}@h/cb"})
+
+
+def test_the_file_says_how_old_look_ups_may_be(tmp_path: Path) -> None:
+    assert load({}).remember_seconds == 0.25
+    environ = {"CORDBOARD_CONFIG": config(tmp_path, remember_seconds=0)}
+    assert load(environ).remember_seconds == 0

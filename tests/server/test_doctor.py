@@ -213,7 +213,7 @@ def test_a_freeze_is_told_with_its_reason_as_data(filled: Path, capsys: Said) ->
         ("CORDBOARD_POLICY", "nowhere.toml"),
         ("CORDBOARD_CONFIG", "nowhere.toml"),
         ("CORDBOARD_READ_ONLY", "perhaps"),
-        ("CORDBOARD_DATABASE", "postgresql://host/db"),
+        ("CORDBOARD_DATABASE", "postgresql://host"),
     ],
 )
 def test_a_wrong_setting_is_told_with_its_remedy(

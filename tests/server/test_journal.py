@@ -17,7 +17,8 @@ import rfc8785
 from tests.world import SUPPORT_LINE, TEST_ONE, TEST_TWO, Person, World, Worlds
 
 from cordboard import journal
-from cordboard.journal import GENESIS, Event, Head, Report
+from cordboard.journal import Event, Head, Report
+from cordboard.stores import GENESIS
 from cordboard.stores.sqlite import SqliteStore
 
 COLUMNS = (

@@ -17,8 +17,8 @@ from tests.world import NUMBERS, SEEDS, TEST_ONE, Worlds, serve
 
 from cordboard.approvers import Approvers
 from cordboard.errors import StoreUnavailable
+from cordboard.stores import SCHEMA_VERSION
 from cordboard.stores.sqlite import SqliteStore
-from cordboard.stores.sqlite.opening import SCHEMA_VERSION
 from cordboard.tokens import Tokens
 
 pytestmark = pytest.mark.anyio

@@ -597,7 +597,7 @@ def test_every_statement_is_good_sql_for_the_schema(make_world: Worlds) -> None:
     with closing(sqlite3.connect(make_world().database)) as db:
         for name, statement in QUERIES.items():
             try:
-                db.execute(f"EXPLAIN {statement}", _anything())
+                db.execute(f"EXPLAIN {statement.replace('[]', '')}", _anything())
             except sqlite3.Error as exc:
                 pytest.fail(f"{name}: {exc}")
 

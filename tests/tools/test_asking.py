@@ -210,12 +210,21 @@ async def test_apply_plan_itself_is_nobody_s_answer(world: World, era: str) -> N
     assert await world.holders(SUPPORT_LINE) == []
 
 
+async def test_the_default_store_needs_no_variable_in_the_command(
+    make_world: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world()
+    monkeypatch.setattr("cordboard.config._default_database", lambda: world.database)
+    reply = await world.another().call("attach_numbers", **ATTACH)
+    assert reply["approve"]["command"] == f"cordboard approve {reply.plan_id}"
+
+
 async def test_a_client_without_forms_leaves_production_to_a_person(world: World, era: str) -> None:
     reply = await world.call("attach_numbers", era=era, **ATTACH)
     assert reply.status == "awaiting_approval" and reply["guard"]["required"] == "person"
     assert "cannot ask" in reply["guard"]["why"]
     command = reply["approve"]["command"]
-    assert command == f"CORDBOARD_DATABASE={world.database} cordboard approve {reply.plan_id}"
+    assert command == f"CORDBOARD_DATABASE={world.settings.place} cordboard approve {reply.plan_id}"
     again = await world.call("apply_plan", era=era, plan_id=reply.plan_id)
     assert again.status == "awaiting_approval"
     assert await world.holders(SUPPORT_LINE) == []

@@ -19,6 +19,7 @@ from tests.world import (
 )
 
 pytestmark = pytest.mark.anyio
+ON_EVERY_STORE = True
 
 PINNED: dict[str, Any] = {
     "pathway_id": "pathway_abc123",

@@ -24,6 +24,7 @@ from tests.world import (
 )
 
 pytestmark = pytest.mark.anyio
+ON_EVERY_STORE = True
 
 ATTACH: dict[str, Any] = {"agent": "local:support", "numbers": [TEST_ONE]}
 SHAPE = {
@@ -75,17 +76,8 @@ async def test_a_plan_a_person_must_approve_stands_a_day_and_names_the_command(
     assert reply["approve"]["how"] == "terminal"
     assert reply["approve"]["expires_at"] == "2026-02-01T09:30:00.000Z"
     command = reply["approve"]["command"]
-    assert command == f"CORDBOARD_DATABASE={world.database} cordboard approve {reply.plan_id}"
+    assert command == f"CORDBOARD_DATABASE={world.settings.place} cordboard approve {reply.plan_id}"
     assert command in reply.message and "Do not poll" in reply.message
-
-
-async def test_the_default_store_needs_no_variable_in_the_command(
-    make_world: Worlds, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = make_world()
-    monkeypatch.setattr("cordboard.config._default_database", lambda: world.database)
-    reply = await planned(world.another(), numbers=[PROTECTED])
-    assert reply["approve"]["command"] == f"cordboard approve {reply.plan_id}"
 
 
 async def test_get_plan_shows_the_plan_at_every_stage(world: World, era: str) -> None:

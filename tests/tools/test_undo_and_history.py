@@ -21,6 +21,7 @@ from tests.world import (
 )
 
 pytestmark = pytest.mark.anyio
+ON_EVERY_STORE = True
 
 PINNED: dict[str, Any] = {
     "pathway_id": "pathway_abc123",

@@ -16,8 +16,9 @@ from cordboard.answers import ChangeResult
 from cordboard.app import App
 from cordboard.approvers import VerifiedApprover, check_subjects
 from cordboard.cli import terminal
-from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes, result_of
+from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes
 from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.cli.working import working
 from cordboard.display import printable, quoted, shown
 from cordboard.errors import Frozen, InvalidArguments, NotAllowed
 from cordboard.stores.plans import PlanRecord
@@ -39,7 +40,8 @@ def register(app: typer.Typer) -> None:
 
 def approve(plan_id: PlanId) -> None:
     """Read a plan, approve it with your passphrase, and apply it at once."""
-    before = with_app(lambda app: _before_approval(app, plan_id))
+    with working("reading how it stands"):
+        before = with_app(lambda app: _before_approval(app, plan_id))
     if before.result.status not in _WAITS:
         _print_outcome(before.record, before.result)
         raise typer.Exit(0 if before.result.status == "applied" else 1)
@@ -75,7 +77,7 @@ async def _before_approval(app: App, plan_id: str) -> _Before:
     terminal.require("cordboard approve PLAN")
     await find(app, plan_id)
     record = await approvals.still_open(plan_id)
-    result = await result_of(app, plan_id)
+    result = await app.service.changes.get(caller(app), plan_id)
     if result.status in _WAITS:
         since = await _frozen_since(app)
         if since:
@@ -93,7 +95,8 @@ async def _seen_through(record: PlanRecord, approver: VerifiedApprover, app: App
 
 def _approve(record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
     try:
-        return with_app(partial(_seen_through, record, approver))
+        with working("applying"):
+            return with_app(partial(_seen_through, record, approver))
     except KeyboardInterrupt:
         told = f"`cordboard plans show {record.plan_id}` tells what became of the plan."
         errors.print(Text(f"Stopped. {told}", style="red"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import ModuleType
 
 import typer
 
@@ -16,18 +17,7 @@ def _finish(code: object) -> None:
 
 
 def assemble() -> typer.Typer:
-    """The command line. Each group is a file, imported no sooner than it is needed."""
-    from cordboard.cli import (
-        approvals,
-        clients,
-        demo,
-        doctor,
-        inventory,
-        records,
-        serve_http,
-        tokens,
-    )
-
+    """The command line."""
     app = typer.Typer(
         name="cordboard",
         help="Safe changes of which voice agent answers which phone number. Without a command: "
@@ -38,9 +28,40 @@ def assemble() -> typer.Typer:
         rich_markup_mode="rich",
         result_callback=_finish,
     )
-    for group in (demo, inventory, approvals, tokens, records, doctor, clients, serve_http):
+    for group in _groups():
         group.register(app)
     return app
+
+
+def _groups() -> tuple[ModuleType, ...]:
+    """Each group of commands is a file, imported no sooner than it is needed."""
+    from cordboard.cli import (
+        approvals,
+        bulk,
+        clients,
+        database,
+        demo,
+        doctor,
+        inventory,
+        moving,
+        records,
+        serve_http,
+        tokens,
+    )
+
+    return (
+        demo,
+        inventory,
+        bulk,
+        approvals,
+        tokens,
+        records,
+        doctor,
+        database,
+        clients,
+        serve_http,
+        moving,
+    )
 
 
 def run(arguments: list[str]) -> int:

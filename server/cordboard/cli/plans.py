@@ -19,6 +19,7 @@ from cordboard.engine.settling import Said
 from cordboard.errors import InvalidArguments, NotAllowed, PlanNotFound, PlatformError
 from cordboard.identity import operator
 from cordboard.plan import Change
+from cordboard.request import MOST_NUMBERS
 from cordboard.results import status_of
 from cordboard.service import Caller
 from cordboard.stores.plans import PlanRecord
@@ -222,7 +223,7 @@ async def find(app: App, plan_id: str) -> PlanRecord:
 
 async def result_of(app: App, plan_id: str) -> ChangeResult:
     """What became of the plan, with every change."""
-    return await app.service.changes.get(caller(app), plan_id, every=True)
+    return await app.service.changes.get(caller(app), plan_id, most=MOST_NUMBERS)
 
 
 def caller(app: App) -> Caller:

@@ -131,8 +131,11 @@ def verify_journal(
 
 
 def there(app: App) -> None:
-    """Raises: StoreUnavailable where there is no store: a mistyped path must not verify."""
-    if not app.settings.database.exists():
+    """Raises: StoreUnavailable where there is no store: a mistyped path must not verify.
+
+    A database that is not there, or has no tables, is refused when it is read: nothing makes one.
+    """
+    if not app.settings.postgres and not app.settings.database.exists():
         raise StoreUnavailable(
             f"There is no store at {app.settings.database}.", "Check CORDBOARD_DATABASE."
         )

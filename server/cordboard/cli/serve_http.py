@@ -50,7 +50,7 @@ def serve(
     settings = load(serving=given | {"tls_cert": tls_cert, "tls_key": tls_key})
     from cordboard.web import serving
 
-    settings, listening = serving.bound(settings)
+    settings, listening = serving.bound(serving.sealed(settings))
     if settings.http is not None:
         sys.stderr.write(told(settings, settings.http))
         sys.stderr.flush()
@@ -71,4 +71,4 @@ def told(settings: Settings, http: HttpSettings) -> str:
 
 
 def _quoted(settings: Settings) -> str:
-    return shlex.quote(str(settings.database))
+    return shlex.quote(settings.place)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,7 @@ def with_app(work: Callable[[App], Awaitable[T]]) -> T:
 
     Raises: CordboardError; `guarded` turns it into a line and an exit code.
     """
-    logs.configure()
+    logs.configure(logging.ERROR)  # what it would warn of, the command tells
     app = build(load())
 
     async def run() -> T:

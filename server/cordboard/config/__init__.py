@@ -9,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cordboard.config.platforms import PlatformSettings
 
 DEFAULT_ACCOUNT = "default"
-_TIMES = ("ask_seconds", "plan_seconds", "approval_seconds")
+_TIMES = ("ask_seconds", "plan_seconds", "approval_seconds", "remember_seconds")
 _VENDORS = ("bland", "synthflow", "unleashx")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -34,6 +34,8 @@ class Settings:
     `account`: whose plans and numbers, and whose the vendors' credentials are; over HTTP tokens say
     whose their callers are. `plan_seconds`, `approval_seconds`: how long a plan stands, and one a person must approve.
     `platforms`: None where no vendor is spoken of. `http`: None where nothing is served by HTTP.
+    `postgres`: the URL of the store where it is a PostgreSQL database ("" else, and `database` is the
+    file); it may hold a password. `remember_seconds`: how old look-ups may be told there.
     """
 
     database: Path
@@ -48,6 +50,18 @@ class Settings:
     approval_seconds: float = 86400.0
     platforms: PlatformSettings | None = None
     http: HttpSettings | None = None
+    postgres: str = field(default="", repr=False)
+    replica: str = field(default="", repr=False)
+    remember_seconds: float = 0.25
+
+    @property
+    def place(self) -> str:
+        """The store as it may be shown, and as CORDBOARD_DATABASE names it: without a password."""
+        if not self.postgres:
+            return str(self.database)
+        from cordboard.config.postgres import without_password
+
+        return without_password(self.postgres)
 
 
 def load(
@@ -62,11 +76,14 @@ def load(
     file = _given(environ.get("CORDBOARD_CONFIG", ""))
     default = _default_database()
     named = environ.get("CORDBOARD_DATABASE", "") or file.get("database", "")
-    database = _database(named) if named else default
+    url = _postgres(named)
+    database = _database(named) if named and not url else default
     preset = "standard" if serving is None else "strict"
     return Settings(
         database=database,
-        default_database=database == default,
+        default_database=database == default and not url,
+        postgres=url,
+        replica=_replica(environ.get("CORDBOARD_REPLICA", ""), url),
         policy=_policy(environ.get("CORDBOARD_POLICY", "") or file.get("policy", "") or preset),
         principal=_user(),
         account=_account(environ.get("CORDBOARD_ACCOUNT", "")),
@@ -130,15 +147,40 @@ def _default_database() -> Path:
     return user_data_path("cordboard", appauthor=False) / "cordboard.db"
 
 
-def _database(named: str) -> Path:
-    if named.startswith(("postgresql:", "postgres:")):
+def _postgres(named: str) -> str:
+    """The URL where a PostgreSQL database is named; else ""."""
+    if not named.startswith(("postgresql:", "postgres:")):
+        return ""
+    from cordboard.config.postgres import checked
+
+    return checked(named)
+
+
+def _replica(named: str, url: str) -> str:
+    """The URL of a standby of that database; "" where none is named."""
+    if not named:
+        return ""
+    from cordboard.config.postgres import checked
+
+    if not url or not named.startswith(("postgresql:", "postgres:")):
         raise ConfigError(
-            "CORDBOARD_DATABASE: this version keeps its store in a SQLite file.",
-            "Set it to a path, or leave it out.",
+            "CORDBOARD_REPLICA names a standby, by postgresql://…, of the PostgreSQL database that "
+            "CORDBOARD_DATABASE names.",
+            "Leave it out, or set both.",
         )
+    return checked(named, "CORDBOARD_REPLICA")
+
+
+def _database(named: str) -> Path:
     if "\0" in named or not _is_text(named):
         raise ConfigError("CORDBOARD_DATABASE: a path of UTF-8 text is needed.")
-    return _path(named.removeprefix("sqlite://"), "CORDBOARD_DATABASE")
+    path = named.removeprefix("sqlite://")
+    if "://" in path:  # nor is it shown: it may hold a password
+        raise ConfigError(
+            "CORDBOARD_DATABASE: this is neither a path nor a URL that begins with postgresql://.",
+            "Correct it, or leave it out.",
+        )
+    return _path(path, "CORDBOARD_DATABASE")
 
 
 def _is_text(value: str) -> bool:

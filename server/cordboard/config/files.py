@@ -93,6 +93,7 @@ class ConfigFile(BaseModel):
     read_only: bool = False
     ignore_arguments: list[str] = Field(default_factory=list[str])
     ask_seconds: float = Field(default=50.0, gt=0, le=600)
+    remember_seconds: float = Field(default=0.25, ge=0, le=60)
     plan_seconds: float = Field(default=1800.0, gt=0, le=_YEAR)
     approval_seconds: float = Field(default=86400.0, gt=0, le=_YEAR)
     request_seconds: float = Field(default=15.0, gt=0, le=600)

@@ -120,7 +120,7 @@ class CordboardServer(MCPServer[Any]):
         settings = self.app.settings
         if settings.default_database:
             return text
-        carried = f"CORDBOARD_DATABASE={shlex.quote(str(settings.database))}"
+        carried = f"CORDBOARD_DATABASE={shlex.quote(settings.place)}"
         return text.replace("`cordboard ", f"`{carried} cordboard ")
 
     async def get_prompt(

@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from cordboard.errors import CordboardError, RequestError
+from cordboard.facts import IN_RESOURCE
 from cordboard.platforms import NumberFilter
 from cordboard.service import BindingService, Lookups
 from cordboard.service.shapes import agent_shape
@@ -52,10 +53,10 @@ def register(server: CordboardServer, prompts: Sequence[Prompt]) -> None:
     @server.resource("cordboard://plans/{plan_id}", title="A plan with all its changes",
                      mime_type="application/json")  # fmt: skip
     async def plan(plan_id: str, context: AnyContext) -> str:
-        """One plan with every change, also beyond the 25 that tool results show."""
+        """One plan with its changes, also beyond the 25 that tool results show: 1,000 at most."""
         caller = server.caller(context)
         changes = _desk(server, context)[1].changes
-        return _text(await _found(server, changes.get(caller, plan_id, every=True)))
+        return _text(await _found(server, changes.get(caller, plan_id, most=IN_RESOURCE)))
 
     for prompt in prompts:
         server.add_prompt(

@@ -6,7 +6,7 @@ never hidden and never faked. Vendor words stop inside the adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -122,8 +122,8 @@ class TransactionalPlatform(Platform, Protocol):
 
     def write_in(
         self, tx: Transaction, account: str, at: str, changes: Sequence[Change]
-    ) -> list[OwnedNumber]:
-        """Write the changes and read every number back, in the order given."""
+    ) -> Iterator[OwnedNumber]:
+        """Write the changes, and then read every number back, in the order given."""
         ...
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cordboard import binding_rules, journal, restoring
+from cordboard import binding_rules, journal, preconditions, restoring
 from cordboard.answers import ChangeResult, Status
 from cordboard.clock import Clock, stamp
 from cordboard.engine import Engine
-from cordboard.errors import ApprovalRequired, NotAllowed, PlanNotFound
+from cordboard.errors import ApprovalRequired, LimitExceeded, NotAllowed, PlanNotFound
+from cordboard.facts import SHOWN_CHANGES
 from cordboard.guard import Answer, Clearance, Guard, Question, Verdict
 from cordboard.identity import Identity
 from cordboard.journal import Event
-from cordboard.request import Asked, Restore
+from cordboard.request import MOST_NUMBERS, Asked, Restore
 from cordboard.results import Results
 from cordboard.service.planning import Caller, Planner
 from cordboard.stores import Store, Transaction, plans
@@ -43,10 +44,10 @@ class Changes:
             return await self._settle(caller, caller.answer)
         self._planner.writable()
         binding_rules.one_platform(asked)
+        if len(asked.numbers) + len(asked.slugs) > MOST_NUMBERS:
+            raise LimitExceeded(f"One plan takes {MOST_NUMBERS:,} numbers at most.")
         await self._planner.ready(caller.account, asked)
-        seen = await self._planner.observed(caller.account, asked)
-        draft = self._planner.named(seen, binding_rules.draw_up(asked, seen))
-        self._planner.supported(asked, draft)
+        draft = await self._planner.drawn_up(caller.account, asked)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
         return await self._go_on(caller, await self._planner.plan(caller, asked, draft, reason))
@@ -98,7 +99,7 @@ class Changes:
             seen = await self._planner.observed(caller.account, asked)
             drawn, against = restoring.restore(asked, seen)
             draft = self._planner.named(seen, drawn)
-            refused = "; ".join(against)
+            refused = preconditions.in_short(against)
         if draft is None or refused:
             text = (
                 f"Plan {plan_id} cannot be undone: {refused}. Nothing was changed. get_number_route "
@@ -133,11 +134,11 @@ class Changes:
             return None
         return self._guard.by_second_call(record, caller.principal)
 
-    async def get(self, caller: Caller, plan_id: str, *, every: bool = False) -> ChangeResult:
-        """What became of a plan."""
+    async def get(self, caller: Caller, plan_id: str, *, most: int = SHOWN_CHANGES) -> ChangeResult:
+        """What became of a plan; of its changes at most so many."""
         record = await self._engine.caught_up(await self.find(caller.account, plan_id))
         in_chat = caller.asker.shows_app and record.plan.principal == caller.principal
-        return self._results.of(record, stamp(self._clock()), every=every, in_chat=in_chat)
+        return self._results.of(record, stamp(self._clock()), most=most, in_chat=in_chat)
 
     async def discard(self, caller: Caller, plan_id: str) -> ChangeResult:
         """Drop a plan that was not applied; of an applied one, its result.

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from cordboard import binding_rules
 from cordboard.binding import NO_PATHWAY
 from cordboard.clock import Clock, later, stamp
 from cordboard.engine import frozen, spent
@@ -116,6 +117,16 @@ class Planner:
                 "list_agents shows the agents there are; a server that has the key can change this one.",
             )
         return platform
+
+    async def drawn_up(self, account: str, asked: Asked) -> Draft:
+        """The exact changes for a request; what was observed is let go of before they are stored.
+
+        Raises: as `binding_rules.draw_up` and `supported` do.
+        """
+        seen = await self.observed(account, asked)
+        draft = self.named(seen, binding_rules.draw_up(asked, seen))
+        self.supported(asked, draft)
+        return draft
 
     async def observed(self, account: str, asked: Asked) -> Observed:
         """What there is now, and which of the numbers an unfinished plan holds."""

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from cordboard.errors import StoreUnavailable
+
 T = TypeVar("T")
 Row = Mapping[str, Any]
+SCHEMA_VERSION = 4
+"""The newest of schema/: each file brings a store from the version before it to its own."""
+BEING_COPIED = 1_000_000
+"""Added to the version of a store while `cordboard copy` fills it: no program takes it for whole."""
+GENESIS = "0" * 64
+"""The head of a journal that has no row yet."""
 
 
 class Transaction(Protocol):
@@ -35,7 +43,13 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """Where everything is kept. Every method raises StoreUnavailable when it cannot be used."""
+    """Where everything is kept. Every method raises StoreUnavailable when it cannot be used.
+
+    `bound_seconds`: how old at most is what `recall` tells; 0: of the last commit of any process.
+    """
+
+    @property
+    def bound_seconds(self) -> float: ...
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent state; it may not write."""
@@ -75,3 +89,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def half_copied(store: str) -> StoreUnavailable:
+    """The refusal of a store that `cordboard copy` has not filled to its end. `store`: named, at the
+    beginning of a sentence."""
+    return StoreUnavailable(
+        f"{store} is being filled by `cordboard copy`, and is not whole yet.",
+        "Run the same `cordboard copy` again to its end, or use another store.",
+    )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal, cast
 
 from cordboard import journal
-from cordboard.canonical import digest
+from cordboard.canonical import canonical, digest, joined, whole
 from cordboard.errors import StoreUnavailable
 from cordboard.journal import Event
-from cordboard.plan import Change, Plan, load, request_key
+from cordboard.plan import Plan, Texts, request_key
 from cordboard.stores import Row, Transaction, operations
 from cordboard.stores.operations import Step
+from cordboard.stores.parsed import PARSED
 
 State = Literal[
     "open", "approved", "applying", "applied", "partly_applied", "unknown", "failed", "declined",
@@ -23,6 +24,8 @@ State = Literal[
 WAITING: tuple[State, ...] = ("open", "approved")
 UNDER_WAY: tuple[State, ...] = ("applying", "unknown")
 _BEGUN: tuple[State, ...] = (*UNDER_WAY, "applied", "partly_applied", "failed")
+_AT_A_TIME = 5000
+"""So many rows are handed to the store at once."""
 NEWEST = 1 << 62
 """Above every ordinal: where a listing of plans, newest first, begins."""
 
@@ -62,7 +65,7 @@ class PlanRecord:
 def read_plan(row: Row) -> PlanRecord:
     hashed = digest(row["body"])
     return PlanRecord(
-        plan=load(json.loads(row["body"])),
+        plan=PARSED.plan(row["body"], hashed),
         state=cast(State, row["state"]),
         ordinal=row["ordinal"],
         hash=hashed,
@@ -127,14 +130,9 @@ def find_again(tx: Transaction, record: PlanRecord) -> PlanRecord:
 def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
     body = plan.body()
     hashed = digest(body)
-    data = {
-        "action": plan.action,
-        "level": plan.level,
-        "expires_at": plan.expires_at,
-        "reason": reason,
-        "changes": changes_json(plan.draft.changes),
-    }
-    event = Event("planned", plan.principal, plan.plan_id, hashed, data)
+    data = {"action": plan.action, "level": plan.level, "expires_at": plan.expires_at}
+    text = _journaled({**data, "reason": reason}, plan)
+    event = Event("planned", plan.principal, plan.plan_id, hashed, text)
     ordinal = journal.append(tx, plan.account, plan.created_at, event)
     tx.run(
         "plan_add",
@@ -149,29 +147,34 @@ def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
         expires_at=plan.expires_at,
         undoes=plan.asked.undoes,
     )
-    rows = [
-        {
-            "account": plan.account,
-            "ordinal": ordinal,
-            "position": position,
-            "plan_id": plan.plan_id,
-            "number": change.number,
-            "direction": change.direction,
-            "before_agent": change.before.agent,
-            "after_agent": change.after.agent,
-        }
-        for position, change in enumerate(plan.draft.changes)
-    ]
-    tx.many("plan_change_add", rows)
+    for rows in _change_rows(plan, ordinal):
+        tx.many("plan_change_add", rows)
+    PARSED.keep(hashed, plan)
     return PlanRecord(plan, "open", ordinal, hashed, reason=reason, undoes=plan.asked.undoes)
 
 
-def changes_json(changes: Sequence[Change]) -> list[dict[str, object]]:
-    """What the journal keeps of changes: number, before, after."""
-    return [
-        {"number": c.number, "before": c.before.as_json(), "after": c.after.as_json()}
-        for c in changes
-    ]
+def _change_rows(plan: Plan, ordinal: int) -> Iterator[list[dict[str, object]]]:
+    """The rows of a plan's changes, some thousand at a time."""
+    key = {"account": plan.account, "ordinal": ordinal, "plan_id": plan.plan_id}
+    changes = plan.draft.changes
+    for start in range(0, len(changes), _AT_A_TIME):
+        yield [
+            {
+                **key,
+                "position": position,
+                "number": change.number,
+                "direction": change.direction,
+                "before_agent": change.before.agent,
+                "after_agent": change.after.agent,
+            }
+            for position, change in enumerate(changes[start : start + _AT_A_TIME], start)
+        ]
+
+
+def _journaled(data: dict[str, str], plan: Plan) -> str:
+    """What the journal keeps of a plan's changes, and what else it says of it."""
+    told = {name: (canonical(value),) for name, value in data.items()}
+    return whole(joined({**told, "changes": Texts().sides(plan.draft.changes)}))
 
 
 def close(
@@ -201,9 +204,9 @@ def close(
     )
     if not touched:
         return find_again(tx, record)
-    data: dict[str, object] = {"why": why} if why else {}
+    data: dict[str, object] | str = {"why": why} if why else {}
     if state == "applied":
-        data = {"level": used, "changes": changes_json(plan.draft.changes)}
+        data = _journaled({"level": used}, plan)
     last = Event(state, by, plan.plan_id, record.hash, data)
     journal.append(tx, plan.account, at, *first, last)
     return replace(record, state=state, closed_at=at, closed_by=by, closed_why=why, used=used)
@@ -246,18 +249,12 @@ def move_on(
 
 def mark_applied(tx: Transaction, record: PlanRecord, versions: Sequence[int]) -> None:
     """Keep each number's version as this plan left it: what its undo must find."""
-    tx.many(
-        "plan_change_done",
-        [
-            {
-                "account": record.plan.account,
-                "ordinal": record.ordinal,
-                "position": position,
-                "version": version,
-            }
-            for position, version in enumerate(versions)
-        ],
-    )
+    key = {"account": record.plan.account, "ordinal": record.ordinal}
+    first = 0
+    for version, alike in groupby(versions):
+        last = first + sum(1 for _ in alike) - 1
+        tx.run("plan_changes_done", **key, first=first, last=last, version=version)
+        first = last + 1
     if record.undoes:
         tx.run(
             "plan_undone",

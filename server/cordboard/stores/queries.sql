@@ -127,6 +127,14 @@ WHERE account = :account AND number = :number;
 UPDATE number SET outbound_version = outbound_version + 1, updated_at = :at
 WHERE account = :account AND number = :number;
 
+-- name: numbers_bump_inbound
+UPDATE number SET inbound_version = inbound_version + 1, updated_at = :at
+WHERE account = :account AND number IN (:numbers[]);
+
+-- name: numbers_bump_outbound
+UPDATE number SET outbound_version = outbound_version + 1, updated_at = :at
+WHERE account = :account AND number IN (:numbers[]);
+
 -- name: bindings_of
 SELECT number, direction, agent, pathway_id, pathway_version, start_node_id, attached_at
 FROM binding WHERE account = :account AND number = :number ORDER BY direction, agent;
@@ -140,14 +148,29 @@ INSERT INTO binding (account, number, direction, agent, pathway_id, pathway_vers
                      attached_at)
 VALUES (:account, :number, :direction, :agent, :pathway_id, :pathway_version, :start_node_id, :at);
 
+-- name: bindings_add
+INSERT INTO binding (account, number, direction, agent, pathway_id, pathway_version, start_node_id,
+                     attached_at)
+SELECT n.account, n.number, :direction, :agent, :pathway_id, :pathway_version, :start_node_id, :at
+FROM number n WHERE n.account = :account AND n.number IN (:numbers[]) ORDER BY n.number;
+
 -- name: binding_set_pathway
 UPDATE binding SET pathway_id = :pathway_id, pathway_version = :pathway_version,
                    start_node_id = :start_node_id
 WHERE account = :account AND number = :number AND direction = :direction AND agent = :agent;
 
+-- name: bindings_set_pathway
+UPDATE binding SET pathway_id = :pathway_id, pathway_version = :pathway_version,
+                   start_node_id = :start_node_id
+WHERE account = :account AND number IN (:numbers[]) AND direction = :direction AND agent = :agent;
+
 -- name: binding_remove
 DELETE FROM binding
 WHERE account = :account AND number = :number AND direction = :direction AND agent = :agent;
+
+-- name: bindings_remove
+DELETE FROM binding
+WHERE account = :account AND number IN (:numbers[]) AND direction = :direction AND agent = :agent;
 
 -- name: pathway_any
 SELECT 1 AS found FROM pathway WHERE account = :account LIMIT 1;
@@ -212,9 +235,9 @@ INSERT INTO plan_change (account, ordinal, position, plan_id, number, direction,
                          after_agent)
 VALUES (:account, :ordinal, :position, :plan_id, :number, :direction, :before_agent, :after_agent);
 
--- name: plan_change_done
+-- name: plan_changes_done
 UPDATE plan_change SET version = :version
-WHERE account = :account AND ordinal = :ordinal AND position = :position;
+WHERE account = :account AND ordinal = :ordinal AND position >= :first AND position <= :last;
 
 -- name: plan_changes_of
 SELECT * FROM plan_change WHERE account = :account AND ordinal = :ordinal ORDER BY position;
@@ -326,6 +349,13 @@ VALUES (:account, :token_id, :name, :hash, :subject, :scopes, :at, :by, :expires
 
 -- name: token_revoke
 UPDATE token SET revoked_at = :at WHERE account = :account AND name = :name AND revoked_at = '';
+
+-- name: seal_key_get
+SELECT sealed_with FROM seal_key WHERE account = :account;
+
+-- name: seal_key_add
+INSERT INTO seal_key (account, sealed_with) VALUES (:account, :key)
+ON CONFLICT (account) DO NOTHING;
 
 -- name: spent_add
 INSERT INTO spent (account, principal, at, plan_id, numbers)

@@ -3,7 +3,8 @@
 200 `{number, agent, name, pathway_id, pathway_version, resolved_version, start_node_id, version}`
 (see `InboundRoute`): `agent` is "" for a number of ours that nobody answers. 404 for a number that
 is not ours. The ETag is strong and changes exactly when the answer does. No copy may be used
-without asking again: an answer here is never older than the last commit of any process.
+without asking again. `Cordboard-Max-Staleness` says how many seconds old an answer may be: 0 on the
+embedded store, where it is of the last commit of any process.
 
 Pure ASGI, ahead of the framework, and the answer of an unchanged route is kept as bytes: calls wait
 for it.
@@ -37,6 +38,8 @@ class Lookup:
     def __init__(self, site: Site) -> None:
         self._site, self._store = site, site.app.store
         self._routes = InboundRoutes(site.app.store, _answer)
+        bound = f"{site.app.store.bound_seconds:g}".encode()
+        self._always = (*_ALWAYS, (b"cordboard-max-staleness", bound))
         self._on_refusal, self._on_stranger = refusal(site), unauthenticated(site)
         self.route = Route(PATH, self, methods=["GET"])
 
@@ -63,7 +66,7 @@ class Lookup:
         except Unauthenticated as exc:
             await self._on_stranger(Request(scope), exc)(scope, receive, send)
         else:
-            status, headers = 200, [(b"etag", tag), *_ALWAYS]
+            status, headers = 200, [(b"etag", tag), *self._always]
             if _has(scope, tag):
                 status, body = 304, b""
             else:

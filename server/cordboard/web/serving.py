@@ -32,7 +32,6 @@ from cordboard import logs, telemetry
 from cordboard.config import Settings
 from cordboard.config.http import HttpSettings
 from cordboard.errors import ConfigError, CordboardError, StoreUnavailable
-from cordboard.keys import load_key
 
 if TYPE_CHECKING:
     from cordboard.web.edge import Edge
@@ -67,6 +66,27 @@ def bound(settings: Settings) -> tuple[Settings, socket.socket]:
         ) from None
     port = listening.getsockname()[1]
     return replace(settings, http=replace(http, port=port)), listening
+
+
+def sealed(settings: Settings) -> Settings:
+    """The settings with the key that every process of this server seals with, read once: none of them
+    is left with a key of its own because the store was away when it started.
+
+    Raises: StoreUnavailable for a database, which several servers share. Without the key of a file,
+    which is of this machine alone, it serves: whoever asks is told.
+    """
+    http = _served(settings)
+    if http.state_keys:
+        return settings
+    from cordboard.app import seal_key
+
+    try:
+        key = seal_key(settings)
+    except StoreUnavailable:
+        if settings.postgres:
+            raise
+        return settings
+    return replace(settings, http=replace(http, state_keys=(key,)))
 
 
 def _served(settings: Settings) -> HttpSettings:
@@ -104,9 +124,6 @@ def serve(settings: Settings, listening: socket.socket) -> int:
     for number in _SIGNALS:  # until uvicorn listens to them, and when it raises them behind its end
         signal.signal(number, _end)
     http = _served(settings)
-    if not http.state_keys:
-        with suppress(StoreUnavailable):  # made once, before several need it
-            load_key(settings.database)
     config = _config(settings)
     if http.workers == 1:
         try:

@@ -7,28 +7,34 @@ transaction. The rules of binding are held by the schema's unique indexes as wel
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import cast
 
 from cordboard import number as numbers
 from cordboard.binding import (
     Agent,
-    Binding,
     Direction,
     OwnedNumber,
-    Pathway,
     PathwayInfo,
     PathwayVersion,
 )
 from cordboard.plan import Change
 from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
+from cordboard.platforms.local.rows import (
+    FEW,
+    find_number,
+    find_numbers,
+    owned_of,
+    read_again,
+    read_binding,
+    write,
+)
 from cordboard.request import Action, Look, Observed
 from cordboard.stores import Row, Store, Transaction
 from cordboard.stores.listing import like_pattern
 
-_FEW = 10
-"""Up to how many numbers are observed on the event loop."""
+__all__ = ["LocalPlatform", "find_number", "find_pathway", "read_agent", "read_binding"]
 _LOOK_ALIKES = 10
 """For how many missing numbers of one call look-alikes are searched."""
 
@@ -65,10 +71,10 @@ class LocalPlatform:
             if not only.agent:
                 narrow.pop("agent")
             found = tx.all(query, account=account, after=after, limit=limit + 1, **narrow)
-            owned = [_owned(tx, account, row) for row in found[:limit]]
+            owned = owned_of(tx, account, found[:limit])
             return Page(tuple(owned), owned[-1].number if len(found) > limit else "")
 
-        few = limit <= _FEW and only == NumberFilter()  # then every row that is read is told
+        few = limit <= FEW and only == NumberFilter()  # then every row that is read is told
         return await (self._store.glance if few else self._store.read)(work)
 
     async def pathways(self, account: str, query: str, after: str, limit: int) -> Page[PathwayInfo]:
@@ -118,7 +124,7 @@ class LocalPlatform:
         return ""
 
     async def observe(self, account: str, look: Look) -> Observed:
-        few = len(look.numbers) + len(look.slugs) <= _FEW
+        few = len(look.numbers) + len(look.slugs) <= FEW
         read = self._store.glance if few else self._store.read
         return await read(lambda tx: self.observe_in(tx, account, look))
 
@@ -129,12 +135,12 @@ class LocalPlatform:
         by_slug = _by_slug(tx, account, look.slugs)
         wanted = {*look.numbers, *by_slug.values()}
         shaped = sorted(text for text in wanted if numbers.is_canonical(text))
-        found = {text: find_number(tx, account, text) for text in shaped}
-        missing = [text for text, owned in found.items() if owned is None]
+        found = find_numbers(tx, account, shaped)
+        missing = [text for text in shaped if text not in found]
         infos = [find_pathway(tx, account, name) for name in sorted(look.pathways)]
         return Observed(
             agents=agents,
-            numbers={text: owned for text, owned in found.items() if owned is not None},
+            numbers=found,
             by_slug=by_slug,
             nearest={text: _nearest(tx, account, text) for text in missing[:_LOOK_ALIKES]},
             serves={
@@ -148,33 +154,12 @@ class LocalPlatform:
 
     def write_in(
         self, tx: Transaction, account: str, at: str, changes: Sequence[Change]
-    ) -> list[OwnedNumber]:
-        for change in changes:
-            _write(tx, account, at, change)
+    ) -> Iterator[OwnedNumber]:
+        write(tx, account, at, changes)
         touched = {side.agent for c in changes for side in (c.before, c.after) if side.agent}
         for agent in sorted(touched):
             tx.run("agent_touch", account=account, agent=agent, at=at)
-        back = [find_number(tx, account, change.number) for change in changes]
-        return [owned for owned in back if owned is not None]
-
-
-def _write(tx: Transaction, account: str, at: str, change: Change) -> None:
-    before, after = change.before, change.after
-    key = {"account": account, "number": change.number, "direction": change.direction}
-    if before.agent and before.agent == after.agent:
-        tx.run("binding_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
-    else:
-        if before.agent:
-            tx.run("binding_remove", **key, agent=before.agent)
-        if after.agent:
-            tx.run("binding_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
-    tx.run(f"number_bump_{change.direction}", account=account, number=change.number, at=at)
-
-
-def find_number(tx: Transaction, account: str, number: str) -> OwnedNumber | None:
-    """A number of the account with its bindings, or None where the account has no such number."""
-    row = tx.one("number_get", account=account, number=number)
-    return None if row is None else _owned(tx, account, row)
+        return read_again(tx, account, [change.number for change in changes])
 
 
 def find_pathway(tx: Transaction, account: str, pathway_id: str) -> PathwayInfo | None:
@@ -193,29 +178,6 @@ def read_agent(row: Row) -> Agent:
         user_id=row["user_id"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-    )
-
-
-def _owned(tx: Transaction, account: str, row: Row) -> OwnedNumber:
-    bound = tx.all("bindings_of", account=account, number=row["number"])
-    return OwnedNumber(
-        number=row["number"],
-        platform="local",
-        provider=row["provider"],
-        label=row["label"],
-        purpose=row["purpose"],
-        tags=tuple(json.loads(row["tags"])),
-        slug=row["slug"],
-        bindings=tuple(read_binding(b) for b in bound),
-        versions={"inbound": row["inbound_version"], "outbound": row["outbound_version"]},
-    )
-
-
-def read_binding(row: Row) -> Binding:
-    """A binding from its row."""
-    pathway = Pathway(row["pathway_id"], row["pathway_version"], row["start_node_id"])
-    return Binding(
-        row["number"], cast(Direction, row["direction"]), row["agent"], pathway, row["attached_at"]
     )
 
 

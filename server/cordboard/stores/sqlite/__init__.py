@@ -18,10 +18,10 @@ from typing import Any
 
 import anyio.to_thread
 
-from cordboard.stores import T
+from cordboard.stores import SCHEMA_VERSION, T
 from cordboard.stores.sqlite.faults import translated
 from cordboard.stores.sqlite.looking import Looks
-from cordboard.stores.sqlite.opening import SCHEMA_VERSION, StoreFile
+from cordboard.stores.sqlite.opening import StoreFile
 from cordboard.stores.sqlite.transaction import SqliteTransaction
 from cordboard.stores.sqlite.versions import FileVersions
 
@@ -34,6 +34,8 @@ class SqliteStore:
     Three connections: a writer and a reader for worker threads, and one that glances: it reads
     on the event loop and never waits, for what is looked up by key in microseconds.
     """
+
+    bound_seconds = 0.0
 
     def __init__(self, path: Path) -> None:
         self.path = path

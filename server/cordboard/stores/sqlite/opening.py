@@ -12,10 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from cordboard.errors import StoreUnavailable
+from cordboard.stores import BEING_COPIED, SCHEMA_VERSION, half_copied
 from cordboard.stores.sqlite.faults import LOCK_SECONDS
 
-SCHEMA_VERSION = 3
-"""The newest of stores/schema/: each file brings a store from the version before it to its own."""
 _POLL_SECONDS = 0.005
 _JOURNAL_BYTES = 4 * 1024 * 1024
 
@@ -112,6 +111,8 @@ class StoreFile:
                 f"The file {self.path} is another program's database.",
                 "Set CORDBOARD_DATABASE to a path of its own.",
             ) from None
+        if row[0] > BEING_COPIED:
+            raise half_copied(f"The store {self.path}")
         if row[0] != SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"The store {self.path} has schema {row[0]}; this program knows {SCHEMA_VERSION}.",
@@ -163,7 +164,7 @@ def _settle(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA cache_size=-16000")
+    connection.execute("PRAGMA cache_size=-2000")
     # A long write stays in memory until its commit, and does not shut readers out before.
     connection.execute("PRAGMA cache_spill=OFF")
 

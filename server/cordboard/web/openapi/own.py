@@ -19,7 +19,14 @@ SECURITY: dict[str, Json] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A Cordboard token."}
 }
 _COUNT: Json = {"type": "integer", "minimum": 0}
-_ETAG: Json = {"ETag": {"schema": TEXT, "required": True}}
+_ETAG: Json = {
+    "ETag": {"schema": TEXT, "required": True},
+    "Cordboard-Max-Staleness": {
+        "description": "how many seconds old the answer may be; 0: of the last commit",
+        "schema": {"type": "number", "minimum": 0},
+        "required": True,
+    },
+}
 _BUG = answer("A bug of this server", REFUSED)
 
 

@@ -1,0 +1,111 @@
+"""The store of many machines: a PostgreSQL database, 15 or newer, also behind a transaction pooler.
+
+Whole transactions run in worker threads over a pool of connections: as quick as an asynchronous
+driver where every transaction is several statements, and never torn by a cancelled call. Nothing is
+kept in a session: no setting, no lock, no listening, so whoever stands between may hand each
+transaction to another server process.
+
+Writes are READ COMMITTED behind the lock of the account's head row; reads see one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import anyio.to_thread
+
+from cordboard.stores import T
+from cordboard.stores.postgres.connecting import Connections
+from cordboard.stores.postgres.faults import told
+from cordboard.stores.postgres.migrating import migrate, version
+from cordboard.stores.postgres.recalling import Recall
+from cordboard.stores.postgres.running import Runner
+from cordboard.stores.postgres.transaction import PostgresTransaction
+
+BOUND_SECONDS = 0.25
+"""How old a look-up may be told, unless it is said otherwise."""
+_MOST = 10
+_PATIENCE_SECONDS = 10.0
+_ANALYZED = ("number", "binding", "agent", "plan", "plan_change", "journal", "account")
+
+
+class PostgresStore:
+    """A store in one database. Connected at first use; `migrate` makes its tables.
+
+    `bound_seconds`: how old `recall` may tell what it remembers; 0: not at all. `replica`: the URL
+    of a standby that look-ups may be read from within that bound. `most`: connections to each.
+    `patience_seconds`: how long another's change of the same account, and a commit, is waited for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        replica: str = "",
+        bound_seconds: float = BOUND_SECONDS,
+        most: int = _MOST,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._runner = Runner(Connections(url, most), patience_seconds)
+        self._replica = Runner(Connections(replica, most), patience_seconds) if replica else None
+        self._recall = Recall(self._runner, self._replica, bound_seconds)
+        self.bound_seconds = bound_seconds
+
+    @property
+    def place(self) -> str:
+        """The database, as it may be shown."""
+        return self._runner.place
+
+    async def read(self, work: Callable[[PostgresTransaction], T]) -> T:
+        return await anyio.to_thread.run_sync(self._runner.read, work)
+
+    async def glance(self, work: Callable[[PostgresTransaction], T]) -> T:
+        return await self.read(work)
+
+    async def recall(self, key: Hashable, work: Callable[[PostgresTransaction], T]) -> T:
+        return await self._recall(key, work)
+
+    def moment(self) -> bytes:
+        return b"now"
+
+    def kept(self, key: Hashable, moment: bytes) -> Any:
+        return self._recall.memory.get(key) if moment else None
+
+    async def write(self, work: Callable[[PostgresTransaction], T]) -> T:
+        return await anyio.to_thread.run_sync(self._runner.write, work)
+
+    async def facts(self) -> dict[str, str]:
+        def look() -> dict[str, str]:
+            with told(self.place), self._runner.connections.one() as connection:
+                row = connection.execute("SHOW server_version").fetchone()
+                found = version(connection)
+            engine = f"PostgreSQL {row['server_version'] if row else '?'}"
+            return {"engine": engine, "place": self.place, "schema": str(found)}
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def optimize(self) -> None:
+        def work() -> None:
+            with told(self.place), self._runner.connections.one() as connection:
+                connection.execute(f"ANALYZE {', '.join(_ANALYZED)}".encode())
+
+        await anyio.to_thread.run_sync(work)
+
+    async def close(self) -> None:
+        await self._recall.close()
+        for runner in (self._runner, self._replica):
+            if runner is not None:
+                await anyio.to_thread.run_sync(runner.connections.close)
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the database to this program's schema: the version it had, and the one it has.
+
+        Raises: StoreUnavailable; the old schema works on then.
+        """
+
+        def work() -> tuple[int, int]:
+            with told(self.place), self._runner.connections.direct() as connection:
+                return migrate(connection)
+
+        return await anyio.to_thread.run_sync(work)

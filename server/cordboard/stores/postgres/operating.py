@@ -1,0 +1,128 @@
+"""What an operator's commands ask of a database: how it is set up, and to be brought up to date."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from psycopg import errors
+
+from cordboard.errors import StoreUnavailable
+from cordboard.stores import SCHEMA_VERSION
+from cordboard.stores.postgres.connecting import Connections
+from cordboard.stores.postgres.faults import told
+from cordboard.stores.postgres.migrating import migrate, version
+from cordboard.stores.postgres.transaction import Rows, wrong_schema
+from cordboard.stores.queries import QUERIES
+
+_SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "server_encoding")
+_ASKED = (
+    "SELECT version() AS engine, current_setting('server_version_num', true) AS number, "
+    "pg_is_in_recovery() AS standby, "
+    + ", ".join(f"current_setting('{name}', true) AS {name}" for name in _SETTINGS)
+)
+_USES = {
+    "SELECT": re.compile(r"\b(?:FROM|JOIN)\s+(\w+)"),
+    "INSERT": re.compile(r"\bINSERT INTO\s+(\w+)"),
+    "UPDATE": re.compile(r"\bUPDATE\s+(\w+)\s+SET|\bINSERT INTO\s+(\w+).*\bDO UPDATE\b", re.DOTALL),
+    "DELETE": re.compile(r"\bDELETE FROM\s+(\w+)"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A database as it stands. Settings are PostgreSQL's own words; "" where the engine has none.
+
+    `number`: of its version, such as 150018 for 15.18. `schema`: 0 where it has no tables.
+    `encrypted`: whether TLS stands between here and the server, or the pooler.
+    `lacking`: rights that its statements need and this user lacks, such as "UPDATE on number".
+    """
+
+    engine: str
+    number: int
+    schema: int
+    standby: bool
+    synchronous_commit: str
+    synchronous_standby_names: str
+    fsync: str
+    server_encoding: str
+    encrypted: bool
+    lacking: tuple[str, ...]
+
+
+def examine(url: str) -> Examined:
+    """Look, and change nothing. Raises: StoreUnavailable."""
+    connections = Connections(url)
+    with told(connections.place), connections.direct() as connection:
+        row = connection.execute(_ASKED.encode()).fetchone() or {}
+        schema = version(connection)
+        return Examined(
+            engine=re.split(r" on | \(", str(row["engine"]))[0],
+            number=int(row["number"] or 0),
+            schema=schema,
+            standby=bool(row["standby"]),
+            encrypted=bool(connection.pgconn.ssl_in_use),
+            lacking=_lacking(connection) if schema else (),
+            **{name: str(row[name] or "") for name in _SETTINGS},
+        )
+
+
+def schema_of(url: str) -> int:
+    """The schema that the database has; 0: none. Raises: StoreUnavailable."""
+    connections = Connections(url)
+    with told(connections.place), connections.direct() as connection:
+        return version(connection)
+
+
+def bring_up(url: str) -> tuple[int, int]:
+    """Bring the database to this program's schema: the version it had, and the one it has.
+
+    It runs in the caller's thread, so that Ctrl-C ends it also while it waits for a lock.
+    Raises: StoreUnavailable; the old schema works on then.
+    """
+    connections = Connections(url)
+    with told(connections.place), connections.direct() as connection:
+        encoding = connection.info.parameter_status("server_encoding") or "UTF8"
+        if encoding != "UTF8":
+            raise StoreUnavailable(
+                f"The database {connections.place} has the encoding {encoding}, which cannot hold "
+                "every name and label.",
+                "Make one with `createdb --encoding UTF8 --template template0 NAME`.",
+            )
+        found = version(connection)
+        if found > SCHEMA_VERSION:
+            raise wrong_schema(found, connections.place)
+        if found == SCHEMA_VERSION:
+            return found, found
+        try:
+            return migrate(connection)
+        except errors.InsufficientPrivilege:
+            raise StoreUnavailable(
+                f"This user may not make or change tables in {connections.place}.",
+                "Run `cordboard migrate` as the owner of the database.",
+            ) from None
+
+
+def needed() -> frozenset[tuple[str, str]]:
+    """Every right that the statements of queries.sql need: (right, table)."""
+    found = {
+        (right, table)
+        for text in QUERIES.values()
+        for right, pattern in _USES.items()
+        for groups in pattern.finditer(text)
+        for table in groups.groups()
+        if table
+    }
+    # Writers lock the head row of their account, and read which schema it is.
+    return frozenset(found | {("UPDATE", "account"), ("SELECT", "schema_version")})
+
+
+def _lacking(connection: Rows) -> tuple[str, ...]:
+    """Of the tables that are there: these rights this user lacks."""
+    found = []
+    for right, table in sorted(needed(), key=lambda each: each[::-1]):
+        asked = "SELECT has_table_privilege(to_regclass(%s), %s) AS may"
+        row = connection.execute(asked, (table, right)).fetchone()
+        if row and row["may"] is False:  # NULL: no such table, which is the schema's fault
+            found.append(f"{right} on {table}")
+    return tuple(found)

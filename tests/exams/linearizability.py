@@ -1,0 +1,117 @@
+"""Whether one order of a number's operations explains what everybody was answered.
+
+Linearizable: every operation can be given one moment between its call and its answer, so that the
+operations, each carried out at its moment, give those answers. A number is a register that holds an
+agent, "" for nobody, and its history is checked by itself: linearizability is a local property.
+
+`fault` is Wing & Gong's search in Lowe's "just in time" form. `fault_found_by_library` asks simloom's
+checker, the one on the package index that judges a recorded history; it needs Python 3.12.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+HAS_LIBRARY = sys.version_info >= (3, 12)
+Kind = Literal["take", "leave", "refused", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What somebody did with one number, and between which moments, in seconds.
+
+    take: it held nobody, and holds `agent` since; leave: the reverse; refused: it held somebody
+    else than `agent`; read: it held `agent`.
+    """
+
+    called: float
+    answered: float
+    kind: Kind
+    agent: str
+
+    def after(self, holder: str) -> str | None:
+        """Who holds it afterwards where `holder` does before; None: not the answer it was given."""
+        match self.kind:
+            case "take":
+                return self.agent if holder == "" else None
+            case "leave":
+                return "" if holder == self.agent else None
+            case "refused":
+                return holder if holder not in ("", self.agent) else None
+            case "read":
+                return holder if holder == self.agent else None
+
+
+def fault(first: str, history: Sequence[Operation]) -> str:
+    """The first answer that no order explains, if `first` held the number at the start; "": none."""
+    possible = {(first, frozenset[int]())}  # who may hold it, and what of the open is done by then
+    open_ones: set[int] = set()
+    for is_answer, at in _moments(history):
+        if not is_answer:
+            open_ones.add(at)
+            continue
+        possible = {
+            (holder, done - {at}) for holder, done in _until_done(at, possible, open_ones, history)
+        }
+        if not possible:
+            return f"{history[at]} is explained by no order of {len(history)} operations"
+        open_ones.remove(at)
+    return ""
+
+
+Possible = tuple[str, frozenset[int]]
+
+
+def _until_done(
+    wanted: int, possible: set[Possible], open_ones: set[int], history: Sequence[Operation]
+) -> Iterator[Possible]:
+    """From what may be the case to all that may be once the wanted operation is carried out."""
+    seen, ahead = set(possible), list(possible)
+    while ahead:
+        holder, done = ahead.pop()
+        if wanted in done:
+            yield holder, done
+            continue
+        for at in open_ones - done:
+            after = history[at].after(holder)
+            if after is not None and (then := (after, done | {at})) not in seen:
+                seen.add(then)
+                ahead.append(then)
+
+
+def _moments(history: Sequence[Operation]) -> Iterable[tuple[bool, int]]:
+    """Calls and answers in their order; of the same moment the calls first, so that they overlap."""
+    calls = [(op.called, False, at) for at, op in enumerate(history)]
+    answers = [(op.answered, True, at) for at, op in enumerate(history)]
+    return [(is_answer, at) for _, is_answer, at in sorted(calls + answers)]
+
+
+def fault_found_by_library(first: str, history: Sequence[Operation]) -> str:
+    """As `fault`, by simloom's checker: a register with read and compare-and-set."""
+    simloom: Any = importlib.import_module("simloom")
+    recorded = simloom.RegisterHistory()
+    begun: dict[int, Any] = {}
+    for is_answer, at in _moments(history):
+        name, arguments, result = _in_its_words(history[at])
+        if is_answer:
+            begun[at].complete(result)
+        else:
+            begun[at] = recorded.invoke("number", name, *arguments, process=at)
+    found = simloom.check_linearizable(recorded, initial=first)
+    return "" if found else str(found.message)
+
+
+def _in_its_words(op: Operation) -> tuple[str, tuple[str, ...], object]:
+    match op.kind:
+        case "take":
+            return "cas", ("", op.agent), True
+        case "leave":
+            return "cas", (op.agent, ""), True
+        case "refused":
+            return "cas", ("", op.agent), False
+        case "read":
+            return "read", (), op.agent
