@@ -75,27 +75,35 @@ def _sent(connection: Rows, patience: float) -> bool | None:
 
 
 def _answer(connection: Rows, patience: float) -> PGresult | None:
-    """The answer to COMMIT; None where none came, even to a request to call it off.
+    """The answer to COMMIT; None where none came to its end, even to a request to call it off.
 
     Raises: psycopg.OperationalError where the connection is lost.
     """
-    wire = connection.pgconn
+    wire, result = connection.pgconn, None
     wire.send_query(b"COMMIT")
-    deadline, called_off = time.monotonic() + patience, False
+    while _arrived(connection, patience):
+        following = wire.get_result()
+        if following is None:
+            return result
+        result = following
+    return None
+
+
+def _arrived(connection: Rows, patience: float) -> bool:
+    """Wait until the next part of the answer is there, and call the commit off half-way."""
+    wire, called_off = connection.pgconn, False
+    deadline = time.monotonic() + patience
     while wire.is_busy():
         left = deadline - time.monotonic()
         if left > 0 and _readable(wire.socket, left):
             wire.consume_input()
         elif called_off:
-            return None
+            return False
         elif left <= 0:
             called_off, deadline = True, time.monotonic() + patience
             with suppress(psycopg.Error):
                 connection.cancel_safe(timeout=patience)
-    result = wire.get_result()
-    while wire.get_result() is not None:
-        pass
-    return result
+    return True
 
 
 def _readable(socket: int, seconds: float) -> bool:

@@ -57,7 +57,7 @@ def told(place: str) -> Iterator[None]:
 
 
 # Shut down, crashed, not up yet; the database dropped; idle for too long.
-_GONE = ("57P01", "57P02", "57P03", "57P04", "57P05")
+_GONE = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03")
 
 
 def is_lost(exc: BaseException) -> bool:
@@ -75,6 +75,7 @@ _CAUSES: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.TooManyConnections, "it has too many connections"),
     (errors.ReadOnlySqlTransaction, "it takes no writes (is it a standby?)"),
     (errors.QueryCanceled, "it took too long"),
+    (errors.IdleInTransactionSessionTimeout, "it took too long"),
     (errors.SerializationFailure, "other changes came between, again and again"),
     (errors.DeadlockDetected, "other changes came between, again and again"),
     (errors.LockNotAvailable, "another change of this account took too long"),

@@ -42,9 +42,7 @@ class Memory:
         account, state, value = self._found.get(key, _NOTHING)
         known = self._accounts.get(account)
         fresh = (
-            known is not None
-            and known.state == state
-            and self._now() - known.asked_at < self.bound
+            known is not None and known.state == state and self._now() - known.asked_at < self.bound
         )
         return value if fresh else None
 
@@ -71,12 +69,12 @@ class Memory:
         """Remember what was read by a question begun then; whether the state is known at all.
 
         Only a state that was answered before the reading began says, if it stays the same, that
-        nothing was changed since.
+        nothing was changed since. At one and the same time nobody knows which was before.
         """
         known = self._accounts.get(account)
         if known is None:
             return False
-        if known.since <= begun:
+        if known.since < begun:
             self.keep_dated(key, account, known.state, value)
         return True
 

@@ -57,4 +57,7 @@ def load(text: str) -> Load | None:
 
 
 STATEMENTS = {name: translated(text) for name, text in QUERIES.items()}
+LISTS = frozenset(name for name, text in QUERIES.items() if "[])" in text)
+"""Statements that take a list. They are planned anew each time: a plan that was kept from when a table
+was empty goes through all of it for each of thousands of texts."""
 LOADS = {name: bulk for name, text in QUERIES.items() if (bulk := load(text)) is not None}

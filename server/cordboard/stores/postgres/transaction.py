@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from cordboard.errors import StoreUnavailable
 from cordboard.stores import BEING_COPIED, GENESIS, SCHEMA_VERSION, Row, half_copied
-from cordboard.stores.postgres.statements import LOADS, STATEMENTS
+from cordboard.stores.postgres.statements import LISTS, LOADS, STATEMENTS
 
 Rows = Connection[dict[str, Any]]
 _MANY = 200
@@ -21,8 +21,15 @@ _LOCK = (
 
 
 def beginning(patience: float) -> str:
-    """How a transaction that writes begins. `patience`: seconds to wait for a lock."""
-    return f"BEGIN; SET LOCAL lock_timeout = '{max(1, round(patience * 1000))}ms'"
+    """How a transaction that writes begins. `patience`: seconds to wait for a lock.
+
+    A process that is stopped in the middle loses its transaction before those that wait give up.
+    """
+    wait = max(2, round(patience * 1000))
+    return (
+        f"BEGIN; SET LOCAL lock_timeout = '{wait}ms'; "
+        f"SET LOCAL idle_in_transaction_session_timeout = '{wait * 4 // 5}ms'"
+    )
 
 
 class PostgresTransaction:
@@ -32,17 +39,14 @@ class PostgresTransaction:
         self._connection = connection
 
     def one(self, query: str, /, **params: Any) -> Row | None:
-        self.begin(params)
-        return self._connection.execute(STATEMENTS[query], params).fetchone()
+        return self._execute(query, params).fetchone()
 
     def all(self, query: str, /, **params: Any) -> list[Row]:
-        self.begin(params)
-        found: list[Any] = self._connection.execute(STATEMENTS[query], params).fetchall()
+        found: list[Any] = self._execute(query, params).fetchall()
         return found
 
     def run(self, query: str, /, **params: Any) -> int:
-        self.begin(params)
-        return self._connection.execute(STATEMENTS[query], params).rowcount
+        return self._execute(query, params).rowcount
 
     def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
@@ -56,6 +60,11 @@ class PostgresTransaction:
             with cursor.copy(bulk.command) as copy:
                 for row in rows:
                     copy.write_row(bulk.row(row))
+
+    def _execute(self, query: str, params: dict[str, Any]) -> Cursor[dict[str, Any]]:
+        self.begin(params)
+        prepare = False if query in LISTS else None
+        return self._connection.execute(STATEMENTS[query], params, prepare=prepare)
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Called before every statement with its parameters."""
