@@ -131,8 +131,11 @@ class Chat:
         """Something else the host can do."""
         return self._run(what, given)
 
-    def log(self, what: str) -> list[Any]:
-        """What passed so far: `sent` to the server, `contexts` for the model, `links`, `sizes`."""
+    def log(self, what: str, awaited: int = 0) -> list[Any]:
+        """What passed so far: `sent` to the server, `contexts` for the model, `links`, `sizes`; not
+        before there are so many as are `awaited`."""
+        enough = "([what, awaited]) => chat.log[what].length >= awaited"
+        self.page.wait_for_function(enough, arg=[what, awaited])
         found: list[Any] = self.page.evaluate("what => chat.log[what]", what)
         return found
 

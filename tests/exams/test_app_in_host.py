@@ -125,7 +125,7 @@ def test_the_model_plans_and_the_person_applies(chat: Chat, era: str) -> None:
     expect(row.get_by_role("cell").last).to_have_text("applied")
     route = chat.call("get_number_route", number=SUPPORT_LINE)["structuredContent"]
     assert [binding["agent"] for binding in route["inbound"]] == ["local:support"]
-    [context] = chat.log("contexts")
+    [context] = chat.log("contexts", awaited=1)
     [told] = [block["text"] for block in context["content"]]
     assert "The user pressed Apply" in told and "Done and read back" in told
     assert events(chat.world) == ["planned", "approved", "applied"]
@@ -137,7 +137,7 @@ def test_what_the_person_discards_changes_nothing(chat: Chat, era: str) -> None:
     button(chat, "Discard").click()
     badge(chat, "Discarded")
     assert buttons(chat) == [] and holders(chat.world) == []
-    [context] = chat.log("contexts")
+    [context] = chat.log("contexts", awaited=1)
     assert "The user pressed Discard" in context["content"][0]["text"]
     assert events(chat.world) == ["planned", "discarded"]
 
@@ -252,7 +252,7 @@ def test_while_all_is_frozen_the_button_says_so_and_nothing_changes(chat: Chat) 
     badge(chat, "Frozen")
     expect(chat.view.get_by_role("alert")).to_contain_text("Changes are frozen")
     assert holders(chat.world) == []
-    [context] = chat.log("contexts")
+    [context] = chat.log("contexts", awaited=1)
     assert "FROZEN" in context["content"][0]["text"]
 
 
@@ -334,7 +334,7 @@ def test_where_an_approver_is_needed_there_is_a_link_and_no_apply(chat: Chat, er
     expect(chat.view.get_by_text(seen["approve"]["command"])).to_be_visible()
     button(chat, "Open the approvals page").click()
     expect(button(chat, "Check again")).to_be_enabled()
-    assert chat.log("links") == [seen["approve"]["url"]]
+    assert chat.log("links", awaited=1) == [seen["approve"]["url"]]
     in_a_loop_of_its_own(_approve, chat.world, seen["plan_id"])
     button(chat, "Check again").click()
     badge(chat, "Applied")
