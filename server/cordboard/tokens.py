@@ -1,8 +1,8 @@
 """Static bearer tokens, for who has no authorization server: shown once, kept as a hash.
 
 `cb.ACCOUNT.TOKEN_ID.SECRET`: the first three say where to look, the last one proves it. What is
-remembered of a token counts only until anything is committed to the store: revoked by any process,
-it counts no more from the next request on.
+remembered of a token counts no longer than the store's `recall` tells it: revoked by any process, it
+counts no more from the next request on, or once the bound of a store with one has passed.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Tokens:
         return await self._store.read(work)
 
     async def revoke(self, account: str, name: str, by: str) -> None:
-        """Let the token of that name count no more, from the next request on, in every process.
+        """Let the token of that name count no more, in every process (see above for how soon).
 
         Raises: InvalidArguments where no such token is left.
         """
