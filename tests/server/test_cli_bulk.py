@@ -48,7 +48,7 @@ POOL = many(LINES, label="Berlin Desk", tags=("pool",))
 DESK = (
     *POOL,
     SeedNumber("+442071234567", "vonage", "berlin Front", tags=("Pool", "front")),
-    SeedNumber("+442071234568", "vonage", "Bern Front", tags=("pool",)),
+    SeedNumber("+442071234568", "vonage", "=2+3 Bern", tags=("pool",)),
 )
 SIGNED = ((NAME, "alice"), (SECRET, PASSPHRASE))
 TO_SUPPORT = ("attach", "--agent", "local:support")
@@ -285,6 +285,7 @@ def test_the_exact_list_is_written_and_shown(desk: Machine) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["number"] for row in rows} == {n.number for n in DESK}
+    assert {row["label"] for row in rows} == {"Berlin Desk", "berlin Front", "'=2+3 Bern"}
     assert rows[0] == {
         "number": POOL[0].number,
         "label": "Berlin Desk",

@@ -34,6 +34,7 @@ from cordboard.stores.plans import UNDER_WAY, PlanRecord
 _FIRST = 10
 _COLUMNS = ("number", "label", "provider", "purpose", "tags", "before", "after", "outcome")
 _LONGEST_REASON = 500
+_FORMULA = ("=", "+", "-", "@", "\t")
 
 Agent = Annotated[str, typer.Option(help="Who gets the numbers, as local:support.")]
 Source = Annotated[
@@ -261,11 +262,16 @@ def _row(change: Change) -> tuple[str, ...]:
     image = change.image
     return (
         change.number,
-        printable(image.label),
+        _cell(printable(image.label)),
         image.provider,
         image.purpose,
-        ";".join(image.tags),
+        _cell(";".join(image.tags)),
         facts.describe_side(change.before),
         facts.describe_side(change.after),
         change.outcome,
     )
+
+
+def _cell(text: str) -> str:
+    """A text of others', which a spreadsheet that opens the file must not take for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
