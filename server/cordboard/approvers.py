@@ -142,7 +142,7 @@ class Approvers:
         return await self._store.write(work)
 
     def _add(self, tx: Transaction, new: Approver, hashed: str) -> None:
-        tx.run(
+        tx.send(
             "approver_add",
             account=self._account,
             name=new.name,
@@ -176,7 +176,7 @@ class Approvers:
         the next try at this `door` has to wait; `retry_after` says how long.
         """
         with passphrases.place(stranger=door == "sign-in"):
-            await self._store.glance(lambda tx: self._may_try(tx, name, door))
+            await self._store.read(lambda tx: self._may_try(tx, name, door))
             # Counted before it is known to be wrong: many at once do not slip past the wait.
             tried = await self._store.write(lambda tx: self._count(tx, name, door))
             # Compared with somebody's hash where it can let nobody in: no quicker than a real one.
@@ -184,7 +184,7 @@ class Approvers:
         if tried.approver is None or not right:
             raise NotAllowed("Unknown name or wrong passphrase.", "Try again.")
         key = {"account": self._account, "door": door, "name": name}
-        await self._store.write(lambda tx: tx.run("tries_forget", **key))
+        await self._store.write(lambda tx: tx.send("tries_forget", **key))
         return VerifiedApprover(tried.approver, self._account, seal=_SEAL)
 
     def _may_try(self, tx: Transaction, name: str, door: Door) -> tuple[Row | None, int]:
@@ -215,7 +215,7 @@ class Approvers:
             tried = Event("passphrase_tried", counted or _UNKNOWN, data=data)
             journal.append(tx, self._account, at, tried)
             key = {"account": self._account, "door": door, "name": counted}
-            tx.run("tries_put", **key, failures=failures + 1, at=at)
+            tx.send("tries_put", **key, failures=failures + 1, at=at)
         if row:
             return _Try(_approver(row), row["passphrase"])
         somebody = next(iter(tx.all("approvers", account=self._account)), None)

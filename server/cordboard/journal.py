@@ -47,7 +47,7 @@ def head(tx: Transaction, account: str) -> Head:
 
 def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
     """Append events in this transaction; the seq of the first of them."""
-    tx.run("account_lock", account=account, head=GENESIS)
+    tx.send("account_lock", account=account, head=GENESIS)
     newest = head(tx, account)
     seq, prev, rows = newest.seq, newest.hash, []
     for event in events:
@@ -68,7 +68,7 @@ def append(tx: Transaction, account: str, at: str, *events: Event) -> int:
         prev = row["hash"] = _hash(row)
         rows.append(row)
     tx.many("journal_add", rows)
-    tx.run("account_advance", account=account, seq=seq, head=prev)
+    tx.send("account_advance", account=account, seq=seq, head=prev)
     return newest.seq + 1
 
 

@@ -10,6 +10,8 @@ from cordboard.binding import NO_PATHWAY, Agent, OwnedNumber, Pathway, PathwayIn
 
 MOST_NUMBERS = 100_000
 """Of one plan. A tool's call and a request over REST name 100 at most; the command line more."""
+FEW = 10
+"""Up to how many numbers are read and written one by one, and not as a set."""
 Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
 
 
@@ -61,6 +63,11 @@ class Look:
     pathways: frozenset[str] = frozenset()
     nodes: frozenset[tuple[str, int]] = frozenset()
     gaining: frozenset[str] = frozenset()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is looked at number by number, in no time."""
+        return len(self.numbers) + len(self.slugs) <= FEW
 
     @classmethod
     def at(cls, asked: Asked) -> Look:

@@ -134,7 +134,7 @@ class Tokens:
             if _needs_approver(tx, account, kept):
                 _agreed(tx, account, approver)
             _free(tx, account, name, row["at"])
-            tx.run("token_add", **row)
+            tx.send("token_add", **row)
             told = {key: row[key] for key in ("token_id", "name", "subject", "expires_at")}
             added = Event("token_added", str(row["by"]), data=told | {"scopes": kept})
             journal.append(tx, account, str(row["at"]), added)

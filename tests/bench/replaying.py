@@ -41,13 +41,19 @@ class Record:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Record]]:
     """Within, the last of the list takes down whatever goes to the database."""
     records: list[Record] = []
-    execute, executemany = psycopg.Connection.execute, psycopg.Cursor.executemany
+    execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
+    execute_soon = psycopg.AsyncConnection.execute
     commit = committing.commit
 
     def noted(self: Any, query: Any, params: Any = None, **more: Any) -> Any:
         if records:
             records[-1].statements.append((query, params, False))
         return execute(self, query, params, **more)
+
+    async def noted_soon(self: Any, query: Any, params: Any = None, **more: Any) -> Any:
+        if records:
+            records[-1].statements.append((query, params, False))
+        return await execute_soon(self, query, params, **more)
 
     def noted_many(self: Any, query: Any, params_seq: Any, **more: Any) -> Any:
         if records:
@@ -60,7 +66,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Record]]:
         commit(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(psycopg.Connection, "execute", noted)
+        patched.setattr(psycopg.Cursor, "execute", noted)
+        patched.setattr(psycopg.AsyncConnection, "execute", noted_soon)
         patched.setattr(psycopg.Cursor, "executemany", noted_many)
         patched.setattr("cordboard.stores.postgres.running.commit", noted_commit)
         yield records

@@ -29,7 +29,7 @@ from tests.world import AT, TEST_ONE, TEST_THREE, TEST_TWO, World, Worlds
 from cordboard import journal
 from cordboard.errors import StoreUnavailable
 from cordboard.journal import Event
-from cordboard.stores import SCHEMA_VERSION, Transaction
+from cordboard.stores import SCHEMA_VERSION, Transaction, found_of
 from cordboard.stores.postgres import PostgresStore
 from cordboard.stores.queries import QUERIES
 
@@ -357,6 +357,7 @@ async def test_a_restart_before_a_commit_leaves_nothing_and_says_so(
 
         def cut(tx: Transaction) -> None:
             wrote("lost")(tx)
+            tx.all("providers", account="default")  # so that nothing is left to send but the commit
             ENDS[how](private)
             private.start()
 
@@ -517,6 +518,61 @@ async def test_an_account_that_somebody_else_keeps_locked_is_told_and_others_go_
 
         assert await store.write(wrote("second")) == 2
     assert events(url) == ["first", "second"]
+    postgres.drop(url)
+
+
+def looks_up(tx: Transaction) -> None:
+    """Four look-ups at once."""
+    key = {"account": "default"}
+    asks = [("providers", key), ("pathway_any", key), ("number_any", key), ("approvers", key)]
+    assert len(found_of(tx, *asks)) == 4
+
+
+def writes_a_few(tx: Transaction) -> None:
+    """Statements that are not waited for, and then one that is."""
+    wrote("a")(tx)
+    wrote("b")(tx)
+    tx.all("providers", account="default")
+
+
+def writes(count: int) -> Callable[[Transaction], None]:
+    """So many rows at once."""
+    key = {"account": "default", "plan_id": "plan_1"}
+    rows = [key | {"position": position} for position in range(count)]
+    return lambda tx: tx.many("step_add", rows)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [looks_up, writes_a_few, writes(50), writes(500)],
+    ids=["looks-up", "writes-a-few", "writes-50", "writes-500"],
+)
+async def test_one_that_stands_still_in_the_middle_lets_go_before_those_who_wait_give_up(
+    postgres: PostgresServer, step: Callable[[Transaction], object]
+) -> None:
+    url = postgres.create()
+    async with stored(url, patience_seconds=1.0) as still, stored(url) as other:
+        await still.write(wrote("first"))
+        stands, goes_on = threading.Event(), threading.Event()
+
+        def work(tx: Transaction) -> None:
+            wrote("lost")(tx)
+            step(tx)
+            stands.set()
+            goes_on.wait(30)
+
+        async def stand_still() -> None:
+            with pytest.raises(StoreUnavailable, match="took it back"):
+                await still.write(work)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(stand_still)
+            await anyio.to_thread.run_sync(stands.wait, 30)
+            with anyio.fail_after(8):
+                await other.write(wrote("second"))
+            goes_on.set()
+
+        assert events(url) == ["first", "second"]
     postgres.drop(url)
 
 

@@ -19,7 +19,7 @@ from cordboard.engine.settling import Settling
 from cordboard.engine.workers import Workers
 from cordboard.errors import CordboardError
 from cordboard.platforms import RemotePlatform
-from cordboard.stores import Store, operations, plans
+from cordboard.stores import Store, Transaction, operations, plans
 from cordboard.stores.plans import PlanRecord
 
 logger = logging.getLogger("cordboard")
@@ -100,10 +100,7 @@ class Background:
         settled now, and what was approved where it could not be applied."""
         now, never = stamp(self._clock()), self.ways[name].never()
         due, waiting = await self._store.glance(
-            lambda tx: (
-                operations.due(tx, account, name, now, never),
-                plans.approved(tx, account, name, now),
-            )
+            partial(_waiting, account=account, platform=name, now=now, never=never)
         )
         for found in due:
             way = self.ways[name]
@@ -130,3 +127,13 @@ class Background:
             self._last_said = exc.what
         except Exception:  # a bug must not end the server
             logger.exception("a change could not be gone on with")
+
+
+def _waiting(
+    tx: Transaction, *, account: str, platform: str, now: str, never: str
+) -> tuple[list[operations.Operation], list[str]]:
+    """The operations that are due, and the plans that were approved elsewhere."""
+    key = {"account": account, "platform": platform, "now": now}
+    tx.prefetch(("operations_due", key | {"never": never}), ("plans_approved", key))
+    due = operations.due(tx, account, platform, now, never)
+    return due, plans.approved(tx, account, platform, now)

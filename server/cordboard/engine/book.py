@@ -166,7 +166,7 @@ class Book:
         if left:  # all were counted at the beginning, so that nobody outruns the budget
             plan = record.plan
             key = {"account": plan.account, "principal": plan.principal, "plan_id": plan.plan_id}
-            tx.run("spent_correct", **key, numbers=len(record.steps) - left)
+            tx.send("spent_correct", **key, numbers=len(record.steps) - left)
         if state == "applied":
             plans.mark_applied(tx, record, [0] * len(record.steps))
         operations.end(tx, self._operation)

@@ -75,7 +75,7 @@ def spent(tx: Transaction, account: str, principal: str, since: str) -> int:
 def count_spent(tx: Transaction, record: PlanRecord, now: str) -> None:
     """Count the numbers of a plan against its principal's hour."""
     plan = record.plan
-    tx.run(
+    tx.send(
         "spent_add",
         account=plan.account,
         principal=plan.principal,
@@ -99,7 +99,7 @@ def approved(record: PlanRecord, clearance: Clearance) -> Event:
 
 def keep_approval(tx: Transaction, clearance: Clearance) -> None:
     """Record an approval, not used yet."""
-    tx.run(
+    tx.send(
         "approval_add",
         **_key(clearance),
         approver=clearance.approver,

@@ -251,7 +251,7 @@ class StepByStep:
         fresh = record
         while fresh.state == "applying" and time.monotonic() < deadline:
             await anyio.sleep(_POLL_SECONDS)
-            fresh = await self._store.glance(lambda tx: plans.find_again(tx, record))
+            fresh = await self._store.read(lambda tx: plans.find_again(tx, record))
         return fresh
 
     def _now(self) -> str:

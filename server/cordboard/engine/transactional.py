@@ -108,7 +108,7 @@ class InOneTransaction:
         )
         if clearance.token:
             key = {"account": clearance.account, "plan_id": clearance.plan_id}
-            tx.run("plan_by_token", **key, token=clearance.token)
+            tx.send("plan_by_token", **key, token=clearance.token)
             done = replace(done, by_token=clearance.token)
         return done
 

@@ -85,6 +85,10 @@ class Approvals:
         nobody's name, and where that session was signed out of."""
 
         def look(tx: Transaction) -> str:
+            key = {"account": self._account}
+            tx.prefetch(
+                ("session_ended", key | {"nonce": session}), ("approver_get", key | {"name": name})
+            )
             if session and tx.one("session_ended", account=self._account, nonce=session):
                 return ""
             row = tx.one("approver_get", account=self._account, name=name)
@@ -97,8 +101,8 @@ class Approvals:
         now = stamp(self._clock())
 
         def work(tx: Transaction) -> None:
-            tx.run("session_ends_forget", account=self._account, now=now)
-            tx.run("session_end", account=self._account, nonce=session, until=until)
+            tx.send("session_ends_forget", account=self._account, now=now)
+            tx.send("session_end", account=self._account, nonce=session, until=until)
 
         await self._store.write(work)
 
@@ -165,7 +169,7 @@ class Approvals:
             if state is None or not state["frozen_at"]:
                 raise InvalidArguments("Nothing is frozen.", "There is nothing to lift.")
             journal.append(tx, self._account, now, Event("unfrozen", approver.name))
-            tx.run("account_freeze", account=self._account, at="", by="", reason="")
+            tx.send("account_freeze", account=self._account, at="", by="", reason="")
 
         await self._store.write(work)
 

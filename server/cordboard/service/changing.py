@@ -46,7 +46,7 @@ class Changes:
         binding_rules.one_platform(asked)
         if len(asked.numbers) + len(asked.slugs) > MOST_NUMBERS:
             raise LimitExceeded(f"One plan takes {MOST_NUMBERS:,} numbers at most.")
-        await self._planner.ready(caller.account, asked)
+        self._planner.ready(asked)
         draft = await self._planner.drawn_up(caller.account, asked)
         if not draft.changes:
             return self._results.no_change(asked.action, draft)
@@ -91,7 +91,7 @@ class Changes:
         )
         original = record.plan.asked
         asked = Asked("undo", original.agent, from_agent=original.from_agent, undoes=plan_id)
-        await self._planner.ready(caller.account, asked)
+        self._planner.ready(asked)
         refused = _not_undoable(record, stamp(self._clock()))
         draft = None
         if not refused:
@@ -169,7 +169,7 @@ class Changes:
             journal.append(
                 tx, caller.account, now, Event("frozen", caller.principal, data={"reason": reason})
             )
-            tx.run(
+            tx.send(
                 "account_freeze", account=caller.account, at=now, by=caller.principal, reason=reason
             )
             return now, caller.principal

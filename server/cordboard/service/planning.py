@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from cordboard import binding_rules
 from cordboard.binding import NO_PATHWAY
@@ -61,6 +62,11 @@ class Planner:
         read_only: bool,
     ) -> None:
         self._store, self._platforms, self._guard = store, platforms, guard
+        self._transactional = {
+            name: platform
+            for name, platform in platforms.items()
+            if isinstance(platform, TransactionalPlatform)
+        }
         self._clock, self._times, self._read_only = clock, times, read_only
 
     def writable(self) -> None:
@@ -68,14 +74,12 @@ class Planner:
         if self._read_only:
             raise ReadOnly("This Cordboard is read-only.")
 
-    async def ready(self, account: str, asked: Asked) -> None:
-        """Raises: AgentNotFound, NotSupported, Frozen where this cannot be changed at all."""
+    def ready(self, asked: Asked) -> None:
+        """Raises: ReadOnly, AgentNotFound, NotSupported where this cannot be changed at all."""
         self.writable()
-        platform = self._platform(asked.agent)
-        why = platform.unsupported(asked.action, asked.agents)
+        why = self._platform(asked.agent).unsupported(asked.action, asked.agents)
         if why:
             raise NotSupported(why)
-        await self.not_frozen(account)
 
     def named(self, seen: Observed, draft: Draft) -> Draft:
         """With the agents' names where ids say nothing to a person: at a vendor."""
@@ -129,16 +133,26 @@ class Planner:
         return draft
 
     async def observed(self, account: str, asked: Asked) -> Observed:
-        """What there is now, and which of the numbers an unfinished plan holds."""
-        platform = self._platform(asked.agent)
-        seen = await platform.observe(account, Look.at(asked))
-        if isinstance(platform, TransactionalPlatform):  # done at once: it never holds anything
-            return seen
+        """What there is now, and which of the numbers an unfinished plan holds. Raises: Frozen."""
+        platform, look = self._platform(asked.agent), Look.at(asked)
+        if platform.name in self._transactional:  # done at once: it never holds anything
+            read = self._store.glance if look.is_small else self._store.read
+            return await read(
+                partial(self._seen, account=account, platform=platform.name, look=look)
+            )
+        await self.not_frozen(account)
+        seen = await platform.observe(account, look)
         held = await self._store.glance(
             lambda tx: operations.holders(tx, account, platform.name, seen.numbers)
         )
         can = platform.abilities
         return replace(seen, held=held, one_way=not can.detach, tells_carrier=can.tells_carrier)
+
+    def _seen(self, tx: Transaction, account: str, platform: str, look: Look) -> Observed:
+        tx.prefetch(("account_get", {"account": account}))
+        seen = self._transactional[platform].observe_in(tx, account, look)
+        frozen(tx, account)
+        return seen
 
     async def plan(self, caller: Caller, asked: Asked, draft: Draft, reason: str) -> PlanRecord:
         """Store the plan, with the level it needs; or find the same one, still open.

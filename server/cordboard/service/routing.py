@@ -15,7 +15,7 @@ from cordboard.errors import NotSupported, NumberNotFound, PlatformError, Reques
 from cordboard.platforms import Platform
 from cordboard.service.looking import bad_format, is_empty, shaped, why_missing
 from cordboard.service.shapes import EMPTY, route_message, route_shape
-from cordboard.stores import Row, Store
+from cordboard.stores import Row, Store, found_of
 from cordboard.together import together
 
 
@@ -85,13 +85,13 @@ class Routes:
         inbound = [shape for direction, shape in shapes if direction == "inbound"]
         outbound = [shape for direction, shape in shapes if direction == "outbound"]
         now = stamp(self._clock())
-        rows, holds, unsettled = await self._store.glance(
-            lambda tx: (
-                tx.all("plans_open_on_number", account=account, number=number, now=now),
-                tx.all("holds_on", account=account, number=number),
-                tx.all("plans_unknown_on_number", account=account, number=number),
-            )
+        key = {"account": account, "number": number}
+        asks = (
+            ("plans_open_on_number", key | {"now": now}),
+            ("holds_on", key),
+            ("plans_unknown_on_number", key),
         )
+        rows, holds, unsettled = await self._store.glance(lambda tx: found_of(tx, *asks))
         unseen = [name for name, part in seen.items() if part.down or part.blind]
         first = found[0] if found else OwnedNumber(number, "")
         return NumberRoute(

@@ -14,6 +14,8 @@ from cordboard.errors import StoreUnavailable
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
+Ask = tuple[str, Mapping[str, Any]]
+"""A named statement that reads, and its parameters."""
 SCHEMA_VERSION = 4
 """The newest of schema/: each file brings a store from the version before it to its own."""
 BEING_COPIED = 1_000_000
@@ -33,8 +35,19 @@ class Transaction(Protocol):
         """Every row."""
         ...
 
+    def prefetch(self, *asks: Ask) -> None:
+        """Say what `one` and `all` are about to ask: a store that is far away asks it all at once.
+
+        Of texts and numbers, not of lists. What is written makes it forgotten.
+        """
+        ...
+
     def run(self, query: str, /, **params: Any) -> int:
         """Run a statement that writes; how many rows it touched."""
+        ...
+
+    def send(self, query: str, /, **params: Any) -> None:
+        """As `run` where nobody asks how many: it may travel with the next statement."""
         ...
 
     def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -56,7 +69,7 @@ class Store(Protocol):
         ...
 
     async def glance(self, work: Callable[[Transaction], T]) -> T:
-        """As `read`, for a few look-ups by key: it may run on the event loop."""
+        """As `read`, for a few look-ups by key: it may run on the event loop, and more than once."""
         ...
 
     async def recall(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
@@ -89,6 +102,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def found_of(tx: Transaction, *asks: Ask) -> list[list[Row]]:
+    """The rows that each of these finds."""
+    tx.prefetch(*asks)
+    return [tx.all(query, **params) for query, params in asks]
 
 
 def half_copied(store: str) -> StoreUnavailable:

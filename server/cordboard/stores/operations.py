@@ -75,7 +75,7 @@ def add(
 ) -> Operation:
     """A new operation, with its first fence."""
     made = Operation(account, plan_id, platform, 1, due_at, now)
-    tx.run(
+    tx.send(
         "operation_add",
         account=account,
         plan_id=plan_id,
@@ -109,7 +109,7 @@ def end(tx: Transaction, mine: Operation) -> None:
     key = {"account": mine.account, "plan_id": mine.plan_id}
     if tx.run("operation_end", **key, fence=mine.fence) != 1:
         raise LostFence
-    tx.run("holds_release", **key)
+    tx.send("holds_release", **key)
 
 
 def holders(tx: Transaction, account: str, platform: str, numbers: Iterable[str]) -> dict[str, str]:
@@ -131,7 +131,7 @@ def hold(tx: Transaction, mine: Operation, numbers: Iterable[str]) -> None:
 def release(tx: Transaction, mine: Operation, number: str) -> None:
     """Let one number go: what was to be done to it is settled."""
     key = {"account": mine.account, "platform": mine.platform, "plan_id": mine.plan_id}
-    tx.run("hold_release", **key, number=number)
+    tx.send("hold_release", **key, number=number)
 
 
 def add_steps(tx: Transaction, account: str, plan_id: str, count: int) -> None:

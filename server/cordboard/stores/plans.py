@@ -111,7 +111,7 @@ def save(tx: Transaction, plan: Plan, reason: str) -> PlanRecord:
         record = read_plan(row)
         if not record.expired(plan.created_at):
             if record.reason != reason:
-                tx.run(
+                tx.send(
                     "plan_set_reason", account=plan.account, plan_id=record.plan_id, reason=reason
                 )
             return replace(record, reason=reason)
@@ -134,7 +134,7 @@ def _add(tx: Transaction, plan: Plan, key: str, reason: str) -> PlanRecord:
     text = _journaled({**data, "reason": reason}, plan)
     event = Event("planned", plan.principal, plan.plan_id, hashed, text)
     ordinal = journal.append(tx, plan.account, plan.created_at, event)
-    tx.run(
+    tx.send(
         "plan_add",
         account=plan.account,
         plan_id=plan.plan_id,
@@ -253,10 +253,10 @@ def mark_applied(tx: Transaction, record: PlanRecord, versions: Sequence[int]) -
     first = 0
     for version, alike in groupby(versions):
         last = first + sum(1 for _ in alike) - 1
-        tx.run("plan_changes_done", **key, first=first, last=last, version=version)
+        tx.send("plan_changes_done", **key, first=first, last=last, version=version)
         first = last + 1
     if record.undoes:
-        tx.run(
+        tx.send(
             "plan_undone",
             account=record.plan.account,
             plan_id=record.undoes,

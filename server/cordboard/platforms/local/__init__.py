@@ -22,7 +22,7 @@ from cordboard.binding import (
 from cordboard.plan import Change
 from cordboard.platforms import Abilities, AgentEntry, NumberFilter, Page
 from cordboard.platforms.local.rows import (
-    FEW,
+    asks,
     find_number,
     find_numbers,
     owned_of,
@@ -30,11 +30,12 @@ from cordboard.platforms.local.rows import (
     read_binding,
     write,
 )
-from cordboard.request import Action, Look, Observed
-from cordboard.stores import Row, Store, Transaction
+from cordboard.request import FEW, Action, Look, Observed
+from cordboard.stores import Ask, Row, Store, Transaction
 from cordboard.stores.listing import like_pattern
 
 __all__ = ["LocalPlatform", "find_number", "find_pathway", "read_agent", "read_binding"]
+_KINDS = (("TEST", "agent_serves_test"), ("PRODUCTION", "agent_serves_production"))
 _LOOK_ALIKES = 10
 """For how many missing numbers of one call look-alikes are searched."""
 
@@ -124,12 +125,12 @@ class LocalPlatform:
         return ""
 
     async def observe(self, account: str, look: Look) -> Observed:
-        few = len(look.numbers) + len(look.slugs) <= FEW
-        read = self._store.glance if few else self._store.read
+        read = self._store.glance if look.is_small else self._store.read
         return await read(lambda tx: self.observe_in(tx, account, look))
 
     def observe_in(self, tx: Transaction, account: str, look: Look) -> Observed:
         """Everything a decision about this request rests on, as it is in this transaction."""
+        tx.prefetch(*_asks(account, look))
         rows = [tx.one("agent_get", account=account, agent=name) for name in sorted(look.agents)]
         agents = {row["agent"]: read_agent(row) for row in rows if row is not None}
         by_slug = _by_slug(tx, account, look.slugs)
@@ -158,12 +159,33 @@ class LocalPlatform:
         write(tx, account, at, changes)
         touched = {side.agent for c in changes for side in (c.before, c.after) if side.agent}
         for agent in sorted(touched):
-            tx.run("agent_touch", account=account, agent=agent, at=at)
+            tx.send("agent_touch", account=account, agent=agent, at=at)
         return read_again(tx, account, [change.number for change in changes])
+
+
+def _asks(account: str, look: Look) -> Iterator[Ask]:
+    """What observing asks, as far as that is known before."""
+    key = {"account": account}
+    for agent in look.agents:
+        yield "agent_get", key | {"agent": agent}
+    for agent in look.gaining:
+        yield from ((query, key | {"agent": agent}) for _, query in _KINDS)
+    for text in look.numbers if look.is_small else ():
+        yield from asks(account, text)
+    for name in look.pathways:
+        yield from _of_pathway(account, name)
+    for query in ("providers", "pathway_any", "number_any"):
+        yield query, key
+
+
+def _of_pathway(account: str, pathway_id: str) -> tuple[Ask, Ask]:
+    key = {"account": account, "pathway_id": pathway_id}
+    return ("pathway_get", key), ("pathway_versions", key)
 
 
 def find_pathway(tx: Transaction, account: str, pathway_id: str) -> PathwayInfo | None:
     """A recorded pathway with versions and nodes, or None."""
+    tx.prefetch(*_of_pathway(account, pathway_id))
     row = tx.one("pathway_get", account=account, pathway_id=pathway_id)
     return None if row is None else _pathway(tx, account, row)
 
@@ -194,9 +216,8 @@ def _pathway(tx: Transaction, account: str, row: Row) -> PathwayInfo:
 
 
 def _serves(tx: Transaction, account: str, agent: str) -> frozenset[str]:
-    kinds = (("TEST", "agent_serves_test"), ("PRODUCTION", "agent_serves_production"))
     return frozenset(
-        kind for kind, query in kinds if tx.one(query, account=account, agent=agent) is not None
+        kind for kind, query in _KINDS if tx.one(query, account=account, agent=agent) is not None
     )
 
 

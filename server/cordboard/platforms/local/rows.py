@@ -8,29 +8,37 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, cast
 
 from cordboard.binding import Binding, Direction, OwnedNumber, Pathway, Side
 from cordboard.plan import Change
-from cordboard.stores import Row, Transaction
+from cordboard.request import FEW
+from cordboard.stores import Ask, Row, Transaction
 
-FEW = 10
-"""Up to how many numbers are read or written one by one."""
 _SET = 5_000
 
 
 def find_number(tx: Transaction, account: str, number: str) -> OwnedNumber | None:
     """A number of the account with its bindings, or None where the account has no such number."""
+    tx.prefetch(*asks(account, number))
     row = tx.one("number_get", account=account, number=number)
     if row is None:
         return None
     return _Owned().number(row, tx.all("bindings_of", account=account, number=number))
 
 
+def asks(account: str, number: str) -> tuple[Ask, Ask]:
+    """What finding a number asks."""
+    key = {"account": account, "number": number}
+    return ("number_get", key), ("bindings_of", key)
+
+
 def find_numbers(tx: Transaction, account: str, wanted: Iterable[str]) -> dict[str, OwnedNumber]:
     """Those of the wanted numbers that the account has, in rising order."""
     texts = sorted(set(wanted))
     if len(texts) <= FEW:
+        tx.prefetch(*chain.from_iterable(asks(account, text) for text in texts))
         found = ((text, find_number(tx, account, text)) for text in texts)
         return {text: owned for text, owned in found if owned is not None}
     told = _Owned()
@@ -135,13 +143,13 @@ def _write_one(tx: Transaction, account: str, at: str, change: Change) -> None:
     before, after = change.before, change.after
     key = {"account": account, "number": change.number, "direction": change.direction}
     if before.agent and before.agent == after.agent:
-        tx.run("binding_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
+        tx.send("binding_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
     else:
         if before.agent:
-            tx.run("binding_remove", **key, agent=before.agent)
+            tx.send("binding_remove", **key, agent=before.agent)
         if after.agent:
-            tx.run("binding_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
-    tx.run(f"number_bump_{change.direction}", account=account, number=change.number, at=at)
+            tx.send("binding_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
+    tx.send(f"number_bump_{change.direction}", account=account, number=change.number, at=at)
 
 
 def _write_set(
@@ -150,13 +158,13 @@ def _write_set(
     """The same change of many numbers."""
     key = {"account": account, "numbers": part, "direction": before.direction}
     if before.agent and before.agent == after.agent:
-        tx.run("bindings_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
+        tx.send("bindings_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
     else:
         if before.agent:
-            tx.run("bindings_remove", **key, agent=before.agent)
+            tx.send("bindings_remove", **key, agent=before.agent)
         if after.agent:
-            tx.run("bindings_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
-    tx.run(f"numbers_bump_{before.direction}", account=account, numbers=part, at=at)
+            tx.send("bindings_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
+    tx.send(f"numbers_bump_{before.direction}", account=account, numbers=part, at=at)
 
 
 def _sets(texts: list[str]) -> Iterator[list[str]]:

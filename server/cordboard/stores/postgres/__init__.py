@@ -11,11 +11,14 @@ Writes are READ COMMITTED behind the lock of the account's head row; reads see o
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 import anyio.to_thread
+import psycopg
 
 from cordboard.stores import T
+from cordboard.stores.postgres.asking import More, Questions
 from cordboard.stores.postgres.connecting import Connections
 from cordboard.stores.postgres.faults import told
 from cordboard.stores.postgres.migrating import migrate, version
@@ -49,7 +52,8 @@ class PostgresStore:
     ) -> None:
         self._runner = Runner(Connections(url, most), patience_seconds)
         self._replica = Runner(Connections(replica, most), patience_seconds) if replica else None
-        self._recall = Recall(self._runner, self._replica, bound_seconds)
+        self._questions = Questions(self._runner.connections)
+        self._recall = Recall(self._runner, self._replica, self._questions, bound_seconds)
         self.bound_seconds = bound_seconds
 
     @property
@@ -61,6 +65,9 @@ class PostgresStore:
         return await anyio.to_thread.run_sync(self._runner.read, work)
 
     async def glance(self, work: Callable[[PostgresTransaction], T]) -> T:
+        if self._runner.is_known:
+            with suppress(More, psycopg.Error):  # which is tried again, and told, in a thread
+                return await self._questions.glance(work)
         return await self.read(work)
 
     async def recall(self, key: Hashable, work: Callable[[PostgresTransaction], T]) -> T:
@@ -93,7 +100,8 @@ class PostgresStore:
         await anyio.to_thread.run_sync(work)
 
     async def close(self) -> None:
-        await self._recall.close()
+        self._recall.memory.clear()
+        await self._questions.close()
         for runner in (self._runner, self._replica):
             if runner is not None:
                 await anyio.to_thread.run_sync(runner.connections.close)

@@ -31,10 +31,12 @@ _ALONE_SECONDS = 5.0
 class Recall:
     """The look-ups of one store. `replica`: asked instead of the primary where it is fresh enough."""
 
-    def __init__(self, primary: Runner, replica: Runner | None, bound_seconds: float) -> None:
+    def __init__(
+        self, primary: Runner, replica: Runner | None, questions: Questions, bound_seconds: float
+    ) -> None:
         self.memory = Memory(bound_seconds)
         self._primary, self._replica = primary, replica if bound_seconds else None
-        self._questions = Questions(primary.connections)
+        self._questions = questions
         self._asking: dict[str, anyio.Lock] = {}
         self._left_alone_until = 0.0
 
@@ -56,11 +58,6 @@ class Recall:
         if self.memory.bound and account and not self.memory.keep(key, account, begun, value):
             await self._ask(account)
         return value
-
-    async def close(self) -> None:
-        """Forget everything, and let go of connections."""
-        self.memory.clear()
-        await self._questions.close()
 
     async def _single(self, work: Callable[[PostgresTransaction], T]) -> tuple[T, str]:
         """What one statement finds at the primary, and whose it is."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from cordboard.stores import SCHEMA_VERSION, T
@@ -16,6 +17,7 @@ from cordboard.stores.postgres.migrating import version
 from cordboard.stores.postgres.remembering import State
 from cordboard.stores.postgres.statements import STATEMENTS
 from cordboard.stores.postgres.transaction import (
+    SNAPSHOT,
     PostgresTransaction,
     Rows,
     Single,
@@ -24,7 +26,6 @@ from cordboard.stores.postgres.transaction import (
     wrong_schema,
 )
 
-_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _TRIES = 8
 
 
@@ -61,9 +62,8 @@ class Runner:
         """One statement; what it found, whose it was, and the state of the account it is of."""
 
         def once(connection: Rows) -> tuple[T, str, State]:
-            connection.execute(_READ)
             try:
-                tx = Single(connection)
+                tx = Single(connection, SNAPSHOT)
                 found = work(tx)
                 return found, tx.account, state_of(connection, tx.account)
             finally:
@@ -75,9 +75,8 @@ class Runner:
         """Any statements that read, on one snapshot."""
 
         def once(connection: Rows) -> T:
-            connection.execute(_READ)
             try:
-                return work(PostgresTransaction(connection))
+                return work(PostgresTransaction(connection, SNAPSHOT))
             finally:
                 _end(connection)
 
@@ -94,6 +93,7 @@ class Runner:
             tx = Writing(connection)
             try:
                 result = work(tx)
+                tx.flush()
             except BaseException:
                 _end(connection)
                 raise
@@ -142,6 +142,8 @@ def state_of(connection: Rows, account: str) -> State:
 
 
 def _end(connection: Rows) -> None:
-    """End a transaction that keeps nothing."""
+    """End a transaction that keeps nothing, if it was begun."""
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        return
     with suppress(psycopg.Error):
         connection.execute("ROLLBACK")

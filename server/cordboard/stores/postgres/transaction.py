@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from psycopg import Connection, Cursor
 
 from cordboard.errors import StoreUnavailable
-from cordboard.stores import BEING_COPIED, GENESIS, SCHEMA_VERSION, Row, half_copied
+from cordboard.stores import BEING_COPIED, GENESIS, SCHEMA_VERSION, Ask, Row, half_copied
 from cordboard.stores.postgres.statements import LISTS, LOADS, STATEMENTS
 
 Rows = Connection[dict[str, Any]]
-_MANY = 200
-"""From so many rows on, an insert goes by COPY: it takes two round trips more and a tenth of the time."""
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_FEW, _MANY = 10, 200
+"""Fewer rows go with other statements; from so many on an insert goes by COPY: it takes two journeys more and a tenth of the time."""
 _LOCK = (
-    "SELECT (SELECT max(version) FROM schema_version) AS schema FROM account "
-    "WHERE account = %(account)s FOR UPDATE"
+    "SELECT (SELECT max(version) FROM schema_version) AS schema, "
+    "seq, head, frozen_at, frozen_by, frozen_reason "
+    "FROM account WHERE account = %(account)s FOR UPDATE"
 )
+_Statement = tuple[str, Mapping[str, Any] | None, bool | None]
+"""Its text, its parameters, and whether it is prepared; None: once it was asked a few times."""
 
 
 def beginning(patience: float) -> str:
@@ -33,41 +37,109 @@ def beginning(patience: float) -> str:
 
 
 class PostgresTransaction:
-    """See `stores.Transaction`."""
+    """See `stores.Transaction`. Statements that need not be waited for go with the next one that is,
+    in one pipeline: a journey to the server takes longer than a look by key.
 
-    def __init__(self, connection: Rows) -> None:
-        self._connection = connection
+    `first`: what to ask before anything else.
+    """
+
+    def __init__(self, connection: Rows, first: str = "") -> None:
+        self._connection, self._cursor = connection, connection.cursor()
+        self._unsent: list[_Statement] = [(first, None, False)] if first else []
+        self._wanted: dict[Hashable, Ask] = {}
+        self._found: dict[Hashable, list[Any]] = {}
 
     def one(self, query: str, /, **params: Any) -> Row | None:
-        return self._execute(query, params).fetchone()
+        found = self.all(query, **params)
+        return found[0] if found else None
 
     def all(self, query: str, /, **params: Any) -> list[Row]:
-        found: list[Any] = self._execute(query, params).fetchall()
-        return found
+        self.begin(params)
+        if (self._wanted or self._found) and query not in LISTS:
+            return self._together(question(query, params), (query, params))
+        rows: list[Any] = self._asked(query, params).fetchall()
+        return rows
+
+    def prefetch(self, *asks: Ask) -> None:
+        new = {question(*ask): ask for ask in asks}
+        self._wanted |= {key: ask for key, ask in new.items() if key not in self._found}
 
     def run(self, query: str, /, **params: Any) -> int:
-        return self._execute(query, params).rowcount
+        self.writes(query, params)
+        return self._asked(query, params).rowcount
+
+    def send(self, query: str, /, **params: Any) -> None:
+        self.writes(query, params)
+        self._unsent.append(_statement(query, params))
 
     def many(self, query: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
+        if len(rows) < _FEW:
+            for row in rows:
+                self.send(query, **row)
             return
-        self.begin(rows[0])
-        with self._connection.cursor() as cursor:
-            if query not in LOADS or len(rows) < _MANY:
-                cursor.executemany(STATEMENTS[query], rows)
-                return
-            bulk = LOADS[query]
-            with cursor.copy(bulk.command) as copy:
-                for row in rows:
-                    copy.write_row(bulk.row(row))
+        self.writes(query, rows[0])
+        self.flush()
+        if query not in LOADS or len(rows) < _MANY:
+            *others, last = rows
+            self._connection.cursor().executemany(STATEMENTS[query], others)
+            self.run(query, **last)  # see _sent
+            return
+        bulk = LOADS[query]
+        with self._connection.cursor() as cursor, cursor.copy(bulk.command) as copy:
+            for row in rows:
+                copy.write_row(bulk.row(row))
 
-    def _execute(self, query: str, params: dict[str, Any]) -> Cursor[dict[str, Any]]:
-        self.begin(params)
-        prepare = False if query in LISTS else None
-        return self._connection.execute(STATEMENTS[query], params, prepare=prepare)
+    def flush(self) -> None:
+        """Ask what was not asked yet. Raises: psycopg.Error."""
+        if self._unsent:
+            self._sent()
 
     def begin(self, params: Mapping[str, Any]) -> None:
         """Called before every statement with its parameters."""
+
+    def writes(self, query: str, params: Mapping[str, Any]) -> None:
+        """Called before every statement that writes: what was found is forgotten."""
+        del query
+        self.begin(params)
+        self._wanted.clear()
+        self._found.clear()
+
+    def _asked(self, query: str, params: Mapping[str, Any]) -> Cursor[dict[str, Any]]:
+        self._unsent.append(_statement(query, params))
+        return self._sent()[-1]
+
+    def _together(self, key: Hashable, ask: Ask) -> list[Row]:
+        """What a statement finds, and with it whatever else is wanted."""
+        if key not in self._found:
+            wanted, self._wanted = self._wanted | {key: ask}, {}
+            self._unsent += [_statement(*each) for each in wanted.values()]
+            cursors = self._sent()[-len(wanted) :]
+            rows = [cursor.fetchall() for cursor in cursors]
+            self._found |= dict(zip(wanted, rows, strict=True))
+        return self._found[key]
+
+    def _sent(self) -> list[Cursor[dict[str, Any]]]:
+        """Ask what is to be asked, the last by itself: where a pipeline ends the server does not
+        count how long nothing is asked of it, and would let a stopped process keep its lock."""
+        statements, self._unsent = self._unsent, []
+        *others, last = statements
+        ask = self._connection.execute
+        if len(others) < 2:
+            sent = [ask(text, params, prepare=prepare) for text, params, prepare in others]
+        else:
+            with self._connection.pipeline():
+                sent = [ask(text, params, prepare=prepare) for text, params, prepare in others]
+        text, params, prepare = last
+        return [*sent, self._cursor.execute(text, params, prepare=prepare)]
+
+
+def question(query: str, params: Mapping[str, Any]) -> Hashable:
+    """What a statement asks, as a key."""
+    return query, tuple(sorted(params.items()))
+
+
+def _statement(query: str, params: Mapping[str, Any]) -> _Statement:
+    return STATEMENTS[query], params, False if query in LISTS else None
 
 
 class Single(PostgresTransaction):
@@ -93,6 +165,10 @@ class Writing(PostgresTransaction):
     appended: tuple[int, str] | None = None
     """Seq and hash of the newest row that it appended to the journal."""
 
+    def __init__(self, connection: Rows) -> None:
+        super().__init__(connection)
+        self._head: Row | None = None
+
     def begin(self, params: Mapping[str, Any]) -> None:
         if self.account:
             if params["account"] != self.account:
@@ -106,11 +182,27 @@ class Writing(PostgresTransaction):
             row = self._connection.execute(_LOCK, key).fetchone()
         if row is None or row["schema"] != SCHEMA_VERSION:
             raise wrong_schema(row["schema"] if row else 0)
+        self._head = row
 
-    def run(self, query: str, /, **params: Any) -> int:
+    def one(self, query: str, /, **params: Any) -> Row | None:
+        if query == "account_get":  # it is locked: nobody else changes it
+            self.begin(params)
+            if self._head is not None:
+                return self._head
+        return super().one(query, **params)
+
+    def send(self, query: str, /, **params: Any) -> None:
+        if query == "account_lock":  # as it is from the beginning
+            self.begin(params)
+        else:
+            super().send(query, **params)
+
+    def writes(self, query: str, params: Mapping[str, Any]) -> None:
+        super().writes(query, params)
+        if query.startswith("account_"):
+            self._head = None
         if query == "account_advance":
             self.appended = params["seq"], params["head"]
-        return super().run(query, **params)
 
 
 def wrong_schema(found: int, place: str = "") -> StoreUnavailable:

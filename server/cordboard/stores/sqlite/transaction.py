@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cordboard.stores import Row
+from cordboard.stores import Ask, Row
 from cordboard.stores.queries import QUERIES
 
 # One parameter for a list of any length, so that the statement stays prepared.
@@ -32,8 +32,14 @@ class SqliteTransaction:
     def all(self, query: str, /, **params: Any) -> list[Row]:
         return self._execute(_STATEMENTS[query], _given(params)).fetchall()
 
+    def prefetch(self, *asks: Ask) -> None:
+        """Nothing: it is no way to the file."""
+
     def run(self, query: str, /, **params: Any) -> int:
         return self._execute(_STATEMENTS[query], _given(params)).rowcount
+
+    def send(self, query: str, /, **params: Any) -> None:
+        self._execute(_STATEMENTS[query], _given(params))
 
     def pragma(self, name: str) -> str:
         """A setting of the engine, for `facts`; not part of the portable protocol."""
