@@ -176,9 +176,14 @@ class Approvers:
         the next try at this `door` has to wait; `retry_after` says how long.
         """
         with passphrases.place(stranger=door == "sign-in"):
-            await self._store.read(lambda tx: self._may_try(tx, name, door))
+            # Nothing is written for an account that nobody ever used: strangers may name any.
+            is_used = await self._store.read(lambda tx: self._is_used(tx, name, door))
             # Counted before it is known to be wrong: many at once do not slip past the wait.
-            tried = await self._store.write(lambda tx: self._count(tx, name, door))
+            tried = (
+                await self._store.write(lambda tx: self._count(tx, name, door))
+                if is_used
+                else _Try(None, "")
+            )
             # Compared with somebody's hash where it can let nobody in: no quicker than a real one.
             right = await passphrases.matches(tried.kept, passphrase, stranger=door == "sign-in")
         if tried.approver is None or not right:
@@ -186,6 +191,11 @@ class Approvers:
         key = {"account": self._account, "door": door, "name": name}
         await self._store.write(lambda tx: tx.send("tries_forget", **key))
         return VerifiedApprover(tried.approver, self._account, seal=_SEAL)
+
+    def _is_used(self, tx: Transaction, name: str, door: Door) -> bool:
+        """Whether anybody ever used this account. Raises: NotAllowed where a try has to wait."""
+        row, _ = self._may_try(tx, name, door)
+        return row is not None or journal.head(tx, self._account).seq > 0
 
     def _may_try(self, tx: Transaction, name: str, door: Door) -> tuple[Row | None, int]:
         """Who has that name, and how many wrong tries in a row there were. Raises: NotAllowed."""
@@ -208,14 +218,12 @@ class Approvers:
     def _count(self, tx: Transaction, name: str, door: Door) -> _Try:
         """Count and journal a try. Raises: NotAllowed where it has to wait."""
         row, failures = self._may_try(tx, name, door)
-        # Nothing is written for an account that nobody ever used: strangers may name any.
-        if row or journal.head(tx, self._account).seq:
-            at, counted = stamp(self._clock()), name if row else _NOBODY
-            data = {"in_a_row": failures + 1, "door": door}
-            tried = Event("passphrase_tried", counted or _UNKNOWN, data=data)
-            journal.append(tx, self._account, at, tried)
-            key = {"account": self._account, "door": door, "name": counted}
-            tx.send("tries_put", **key, failures=failures + 1, at=at)
+        at, counted = stamp(self._clock()), name if row else _NOBODY
+        data = {"in_a_row": failures + 1, "door": door}
+        tried = Event("passphrase_tried", counted or _UNKNOWN, data=data)
+        journal.append(tx, self._account, at, tried)
+        key = {"account": self._account, "door": door, "name": counted}
+        tx.send("tries_put", **key, failures=failures + 1, at=at)
         if row:
             return _Try(_approver(row), row["passphrase"])
         somebody = next(iter(tx.all("approvers", account=self._account)), None)

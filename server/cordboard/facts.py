@@ -6,14 +6,19 @@ The requester's words appear once, quoted and stripped; nothing else of the text
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from cordboard.binding import Side
-from cordboard.display import quoted
+from cordboard.display import quoted, shown
 from cordboard.plan import Change, Plan
 
 SHOWN_CHANGES = 25
 IN_RESOURCE = 1_000
 """How many changes a plan's resource shows; the approvals page pages through all, a terminal lists them."""
+GUARDED = ("protected", "emergency_callback")
+"""Tags that want a person's word in most policies: whoever approves must not miss them."""
+_MOST_KINDS = 5
+"""So many carriers, purposes and holders are named with their counts."""
 _VERBS = {
     "attach": "attach {n} to {agent}",
     "move": "move {n} from {from_agent} to {agent}",
@@ -28,7 +33,7 @@ def headline(plan: Plan) -> str:
     """What would be done, in one clause: `attach 2 numbers to local:support`."""
     count = len(plan.draft.changes)
     asked = plan.asked
-    numbers = "1 number" if count == 1 else f"{count} numbers"
+    numbers = "1 number" if count == 1 else f"{count:,} numbers"
     said = _VERBS[plan.action].format(
         n=numbers,
         agent=_named(plan, asked.agent),
@@ -82,18 +87,19 @@ def lines(plan: Plan) -> list[str]:
     said = [describe_change(change, blind=blind) for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
         more = len(changes) - SHOWN_CHANGES
-        said.append(f"… and {more} more: `cordboard plans show {plan.plan_id}` lists them all")
+        said.append(f"… and {more:,} more: `cordboard plans show {plan.plan_id}` lists them all")
     said += [f"Warning: {warning}" for warning in plan.draft.warnings[:SHOWN_CHANGES]]
     if len(plan.draft.warnings) > SHOWN_CHANGES:
-        said.append(f"… and {len(plan.draft.warnings) - SHOWN_CHANGES} more warnings")
+        said.append(f"… and {len(plan.draft.warnings) - SHOWN_CHANGES:,} more warnings")
     if plan.draft.unchanged:
-        said.append(f"{len(plan.draft.unchanged)} more already as asked: left alone.")
+        said.append(f"{len(plan.draft.unchanged):,} more already as asked: left alone.")
     return said
 
 
 def question(plan: Plan, reason: str) -> str:
     """The whole text that is shown to whoever approves."""
-    said = [f"{plan.principal} asks to {headline(plan)}.", "", *lines(plan), ""]
+    many = [*counted(plan), ""] if len(plan.draft.changes) > SHOWN_CHANGES else []
+    said = [f"{plan.principal} asks to {headline(plan)}.", "", *many, *lines(plan), ""]
     if reason:
         said.append(f"Reason given, in the requester's words: {quoted(reason)}")
     moment = plan.expires_at[:16].replace("T", " ")
@@ -104,6 +110,44 @@ def question(plan: Plan, reason: str) -> str:
 def warnings(plan: Plan) -> list[str]:
     """The warnings that are not about something that could not be checked."""
     return [said for said in plan.draft.warnings if said not in plan.draft.unchecked]
+
+
+def tally(plan: Plan) -> dict[str, dict[str, int]]:
+    """Of how many numbers what is true, most first: by carrier and purpose ("" where that is not
+    known), by who holds them now ("": nobody), and by the tags that are guarded (0 as well)."""
+    images = [change.image for change in plan.draft.changes]
+    tags = Counter(tag for image in images for tag in {tag.casefold() for tag in image.tags})
+    return {
+        "by_provider": _most_first(image.provider for image in images),
+        "by_purpose": dict(purposes(plan)),
+        "by_holder": _most_first(agent for image in images for agent in image.holders or ("",)),
+        "by_guarded_tag": {tag: tags[tag] for tag in GUARDED},
+    }
+
+
+def _most_first(told: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(told).most_common())
+
+
+def counted(plan: Plan) -> list[str]:
+    """The tally in words, for plans of which nobody reads every line."""
+    found = tally(plan)
+    nobody = "not known who" if plan.draft.one_way else "nobody"
+    marked = {tag: count for tag, count in found["by_guarded_tag"].items() if count}
+    return [
+        f"Carrier: {_counts(found['by_provider'], 'not known')}.",
+        f"Purpose: {_counts(found['by_purpose'], 'not known')}.",
+        f"Held now by: {_counts(found['by_holder'], nobody)}.",
+        f"Tagged {' or '.join(GUARDED)}: {_counts(marked, '') if marked else 'none'}.",
+    ]
+
+
+def _counts(found: dict[str, int], empty: str) -> str:
+    """`1,990 telnyx, 10 vonage`; of many kinds the first."""
+    first = list(found.items())[:_MOST_KINDS]
+    said = [f"{count:,} {shown(what) or empty}" for what, count in first]
+    more = sum(list(found.values())[_MOST_KINDS:])
+    return ", ".join([*said, f"{more:,} of others"] if more else said)
 
 
 def purposes(plan: Plan) -> list[tuple[str, int]]:

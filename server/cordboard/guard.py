@@ -144,15 +144,16 @@ class Guard:
         self._clock, self._tickets = clock, tickets
 
     def level(
-        self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool
+        self, action: Action, platform: str, draft: Draft, hour: int, can_ask: bool, least: Required
     ) -> Required:
-        """The level these changes need from this caller; `client` it cannot ask becomes `person`."""
+        """The level these changes need from this caller; `client` it cannot ask becomes `person`.
+        `least`: what the caller wants at least, whatever the policy says."""
         need = required(self.policy, action, platform, draft, hour)
         if need.level == "client" and not can_ask:
-            return Required(
+            need = Required(
                 "person", f"{need.why}; this client cannot ask a person, by form or App"
             )
-        return need
+        return need if at_least(need.level, least.level) else least
 
     def demand(self, plan: Plan, hour: int) -> Required:
         """What this process's own policy demands of a plan, whoever made it."""

@@ -15,6 +15,8 @@ from cordboard.canonical import canonical, digest_of, pieces
 from cordboard.stores import GENESIS, Row, Store, Transaction
 
 _PAGE = 1000
+_CHARACTERS = 4 * 1024 * 1024
+"""What is held in memory at once; one event that is longer is held alone."""
 _SIGNED = ("account", "seq", "at", "event", "plan_id", "principal", "plan_hash", "data", "prev")
 
 
@@ -78,9 +80,20 @@ def _hash(row: Mapping[str, Any]) -> str:
 
 def rows(tx: Transaction, account: str, after: int = 0) -> Iterator[Row]:
     """Every row with seq > `after`, oldest first, a page at a time."""
-    while page := tx.all("journal_page", account=account, after=after, limit=_PAGE):
-        yield from page
-        after = page[-1]["seq"]
+    while found := page(tx, account, after):
+        yield from found
+        after = found[-1]["seq"]
+
+
+def page(tx: Transaction, account: str, after: int = 0) -> list[Row]:
+    """The next rows with seq > `after`, as many at once as memory should hold; none at the end."""
+    limit = held = 0
+    for row in tx.all("journal_sizes", account=account, after=after, limit=_PAGE):
+        held += row["size"]
+        if limit and held > _CHARACTERS:
+            break
+        limit += 1
+    return tx.all("journal_page", account=account, after=after, limit=limit) if limit else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +119,11 @@ class Walk:
     def page(self, tx: Transaction) -> Report | None:
         """Check the next rows; the report once the end, or a fault, is reached."""
         newest = head(tx, self._account)
-        page = tx.all("journal_page", account=self._account, after=self._seq, limit=_PAGE)
-        fault = self.follow(page)
+        found = page(tx, self._account, self._seq)
+        fault = self.follow(found)
         if fault:
             return Report(newest, self._seq, fault)
-        return None if len(page) == _PAGE else self.end(newest)
+        return None if found else self.end(newest)
 
     def follow(self, rows: Iterable[Row]) -> str:
         """Check the rows that come next, wherever they were read; the first fault, or ""."""

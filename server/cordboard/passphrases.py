@@ -55,13 +55,14 @@ def place(*, stranger: bool) -> Iterator[None]:
 def seconds_to_wait(failures: int, failed_at: str, now: datetime) -> int:
     """How long the next try has to wait after so many wrong ones in a row; 0: not at all.
 
-    A last try that lies ahead is of a clock that was set back since: nobody waits for that.
+    A last try that lies ahead is of another machine's clock, and is waited for. One that lies
+    further ahead than the longest wait is of a clock that was set back since: nobody waits for that.
     """
     if failures < _FREE_TRIES:
         return 0
     wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(failures - _FREE_TRIES, 16))
     passed = seconds_since(failed_at, now)
-    return max(0, math.ceil(wait - passed)) if passed >= 0 else 0
+    return max(0, math.ceil(wait - passed)) if passed >= -_LONGEST_WAIT else 0
 
 
 def seconds_since(moment: str, now: datetime) -> float:

@@ -108,10 +108,11 @@ def required(
     size = len(draft.changes)
     per_plan, per_hour = policy.budgets.numbers_per_plan, policy.budgets.numbers_per_hour
     if per_plan and size > per_plan:
-        reasons.append(Required("person", f"{size} numbers in one plan, more than {per_plan}"))
+        why = f"{size:,} numbers in one plan, more than numbers_per_plan = {per_plan}"
+        reasons.append(Required("person", why))
     if per_hour and size + applied_last_hour > per_hour:
-        total = f"{applied_last_hour} numbers changed in the last hour and {size} now"
-        reasons.append(Required("person", f"{total}, more than {per_hour}"))
+        total = f"{applied_last_hour:,} numbers changed in the last hour and {size:,} now"
+        reasons.append(Required("person", f"{total}, more than numbers_per_hour = {per_hour}"))
     need = max(reasons, key=lambda r: LEVELS.index(r.level))
     if policy.four_eyes and need.level == "client":
         return Required("person", f"{need.why}; four eyes: nobody confirms what they asked for")

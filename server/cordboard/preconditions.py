@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cordboard.binding import OwnedNumber, Pathway, PathwayInfo, Side
+from cordboard.display import quoted
 from cordboard.plan import Change, Image, Plan
 from cordboard.request import Observed, Restore
 
+_PARTS = ("provider", "purpose", "tags")
 _MOST_TOLD = 200
 """As many as 100 numbers, the most of a tool's call, can have moved in, and more."""
 
@@ -16,8 +20,10 @@ _MOST_TOLD = 200
 def moved(plan: Plan, seen: Observed) -> list[str]:
     """Everything that changed under an open plan, in sentences; empty when it still holds."""
     lines: list[str] = []
+    # What an undo brings back is what one plan did: how a number is called has no part in it.
+    parts = _PARTS if plan.action == "undo" else (*_PARTS, "label")
     for change in plan.draft.changes:
-        lines += stale(change, seen.numbers.get(change.number))
+        lines += stale(change, seen.numbers.get(change.number), parts)
         lines += cannot_hold(change.number, change.before, change.after, seen)
     if not lines and not plan.draft.mixes:
         lines += [
@@ -33,8 +39,9 @@ def in_short(lines: list[str]) -> str:
     return "; ".join([*lines[:_MOST_TOLD], f"… and {more} more"] if more > 0 else lines)
 
 
-def stale(change: Change, now: OwnedNumber | None) -> list[str]:
-    """What moved since the plan was made: sentences that name field, old and new value."""
+def stale(change: Change, now: OwnedNumber | None, parts: Sequence[str]) -> list[str]:
+    """What moved since the plan was made: sentences that name field, old and new value. `parts`: of
+    the number's image, beside its holders and version."""
     if now is None:
         return [f"{change.number}: it no longer belongs to this account"]
     seen, fresh = change.image, Image.of(now, change.direction)
@@ -45,10 +52,11 @@ def stale(change: Change, now: OwnedNumber | None) -> list[str]:
         found.append(f"{number}: agent was {old}, is now {new}")
     else:
         found += _pathway_moved(number, change.before, now)
-    for name in ("provider", "purpose", "tags"):
-        old, new = _listed(getattr(seen, name)), _listed(getattr(fresh, name))
+    for name in parts:
+        old, new = getattr(seen, name), getattr(fresh, name)
         if old != new:
-            found.append(f"{number}: {name} was {old}, is now {new}")
+            said = map(quoted, (old, new)) if name == "label" else map(_listed, (old, new))
+            found.append(f"{number}: {name} was {', is now '.join(said)}")
     return found or _came_back(number, seen.version, fresh.version)
 
 

@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cordboard.binding import NO_PATHWAY, Agent, OwnedNumber, Pathway, PathwayInfo, Side
+from cordboard.errors import LimitExceeded
 
 MOST_NUMBERS = 100_000
 """Of one plan. A tool's call and a request over REST name 100 at most; the command line more."""
 FEW = 10
 """Up to how many numbers are read and written one by one, and not as a set."""
 Action = Literal["attach", "move", "detach", "set_pathway", "clear_pathway", "undo"]
+
+
+def few_enough(count: int) -> None:
+    """Raises: LimitExceeded for more numbers than one plan takes."""
+    if count > MOST_NUMBERS:
+        raise LimitExceeded(
+            f"One plan takes {MOST_NUMBERS:,} numbers at most.", "Choose fewer, as several plans."
+        )
 
 
 @dataclass(frozen=True, slots=True)

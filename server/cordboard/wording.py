@@ -90,18 +90,18 @@ def _reversed(record: PlanRecord) -> str:
 def _halfway(record: PlanRecord, status: Status, what: str, now: str) -> str:
     """What is said of a plan that is, or ended, between nothing and all."""
     counts = outcomes.counted(record, now)
-    of_all = f"of {len(record.plan.draft.changes)} numbers"
+    of_all = f"of {len(record.plan.draft.changes):,} numbers"
     if status == "applying":
-        done = f"{counts['applied']} {of_all} are done"
+        done = f"{counts['applied']:,} {of_all} are done"
         return f"Under way, to {what}: {done}. {_UNDER_WAY.format(plan_id=record.plan_id)}"
     problems = _problems(record, now)
     if status == "partly_applied":
         return (
-            f"Done in part, to {what}: applied {counts['applied']} {of_all}, not applied "
-            f"{counts['not_applied']}. {problems} {_to_finish(record)}{_reversed(record)}"
+            f"Done in part, to {what}: applied {counts['applied']:,} {of_all}, not applied "
+            f"{counts['not_applied']:,}. {problems} {_to_finish(record)}{_reversed(record)}"
         )
     one = counts["unknown"] == 1
-    said = f"Not known yet, to {what}: for {counts['unknown']} {of_all} it is not known how {'it stands' if one else 'they stand'}. {problems} "
+    said = f"Not known yet, to {what}: for {counts['unknown']:,} {of_all} it is not known how {'it stands' if one else 'they stand'}. {problems} "
     settled_from = outcomes.settled_from(record)
     if not settled_from:
         return f"{said}It could not be read: `cordboard plans settle {record.plan_id}` records what a person finds."
@@ -137,7 +137,7 @@ def _problems(record: PlanRecord, now: str) -> str:
     ]
     said = [f"{c.number}: {shown(detail, 400).rstrip('.')}." for c, _, detail in wrong[:_TOLD]]
     if len(wrong) > _TOLD:
-        said.append(f"{len(wrong) - _TOLD} more stand in changes.")
+        said.append(f"{len(wrong) - _TOLD:,} more stand in changes.")
     return " ".join(said)
 
 
@@ -156,7 +156,7 @@ def _why_rejected(record: PlanRecord, now: str) -> str:
 
 def _more(plan: Plan) -> str:
     draft = plan.draft
-    said = f" {len(draft.unchanged)} more are so already." if draft.unchanged else ""
+    said = f" {len(draft.unchanged):,} more are so already." if draft.unchanged else ""
     total = len(draft.changes) + len(draft.unchanged)
     if total > IN_RESOURCE:
         said += f" {SHOWN_CHANGES} are shown; `cordboard plans show {plan.plan_id}` lists all."
@@ -165,5 +165,5 @@ def _more(plan: Plan) -> str:
     if draft.warnings:
         said += f" Warnings: {' '.join(draft.warnings[:_TOLD])}"
         if len(draft.warnings) > _TOLD:
-            said += f" {len(draft.warnings) - _TOLD} more in warnings."
+            said += f" {len(draft.warnings) - _TOLD:,} more in warnings."
     return said

@@ -1,20 +1,31 @@
 """The bare counterpart of a big plan: the same reads, canonical JSON, hashes, rows and commits, by a
-plain script on `sqlite3`, on the same schema. No types, no rules, no guard, no errors."""
+plain script on a bare driver, on the same schema. No types, no rules, no guard, no errors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from tests.bench.bare_drivers import Driver
 
 ACCOUNT, USER = "default", "bench"
 AT, EXPIRES = "2026-01-31T09:30:00.000Z", "2026-01-31T10:00:00.000Z"
 GENESIS = "0" * 64
-SET = 5_000
-"""So many numbers in one statement: the quickest way there is to read and to write them."""
 POLICY_HASH = hashlib.sha256(b"relaxed").hexdigest()
+
+
+_CHANGE = (
+    "account",
+    "ordinal",
+    "position",
+    "plan_id",
+    "number",
+    "direction",
+    "before_agent",
+    "after_agent",
+)
 
 
 def canonical(value: Any) -> str:
@@ -26,7 +37,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def plan_and_apply(db: sqlite3.Connection, plan_id: str, agent: str, numbers: list[str]) -> None:
+def plan_and_apply(db: Driver, plan_id: str, agent: str, numbers: list[str]) -> None:
     """Attach numbers to an agent as two durable transactions: the plan, and what it says."""
     frozen(db)
     changes = look(db, agent, numbers)
@@ -37,12 +48,12 @@ def plan_and_apply(db: sqlite3.Connection, plan_id: str, agent: str, numbers: li
     apply(db, plan_id, agent)
 
 
-def frozen(db: sqlite3.Connection) -> None:
+def frozen(db: Driver) -> None:
     found = db.execute("SELECT frozen_at FROM account WHERE account = ?", (ACCOUNT,)).fetchone()
     assert found is None or not found[0]
 
 
-def look(db: sqlite3.Connection, agent: str, numbers: Sequence[str]) -> list[dict[str, Any]]:
+def look(db: Driver, agent: str, numbers: Sequence[str]) -> list[dict[str, Any]]:
     """The changes that attach these numbers: of each its row and its bindings are read."""
     found = db.execute(
         "SELECT direction FROM agent WHERE account = ? AND agent = ?", (ACCOUNT, agent)
@@ -52,31 +63,29 @@ def look(db: sqlite3.Connection, agent: str, numbers: Sequence[str]) -> list[dic
     return [change(agent, *row) for row in rows(db, numbers)]
 
 
-def rows(
-    db: sqlite3.Connection, numbers: Sequence[str]
-) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
+def rows(db: Driver, numbers: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
     """Of each of these numbers its row, and who holds it."""
-    for part in parts(sorted(numbers)):
+    for part in parts(db, sorted(numbers)):
         held: dict[str, list[str]] = {}
         for number, agent, *_ in db.execute(
             "SELECT number, agent, direction, pathway_id, pathway_version, start_node_id FROM binding"
-            " WHERE account = ? AND number IN (SELECT value FROM json_each(?))"
+            " WHERE account = ? AND number AMONG ?"
             " ORDER BY number, direction, agent",
             (ACCOUNT, part),
         ).fetchall():
             held.setdefault(number, []).append(agent)
         for row in db.execute(
             "SELECT number, provider, label, purpose, tags, inbound_version FROM number"
-            " WHERE account = ? AND number IN (SELECT value FROM json_each(?)) ORDER BY number",
+            " WHERE account = ? AND number AMONG ? ORDER BY number",
             (ACCOUNT, part),
         ).fetchall():
             yield row, held.get(row[0], [])
 
 
-def parts(numbers: Sequence[str]) -> Iterator[str]:
-    """The numbers as sets, each a JSON text."""
-    for start in range(0, len(numbers), SET):
-        yield json.dumps(numbers[start : start + SET])
+def parts(db: Driver, numbers: Sequence[str]) -> Iterator[object]:
+    """The numbers as sets, each as the driver takes it."""
+    for start in range(0, len(numbers), db.most):
+        yield db.texts(numbers[start : start + db.most])
 
 
 def change(agent: str, row: tuple[Any, ...], held: list[str]) -> dict[str, Any]:
@@ -108,7 +117,7 @@ def side(agent: str) -> dict[str, Any]:
     }
 
 
-def plan(db: sqlite3.Connection, plan_id: str, agent: str, changes: list[dict[str, Any]]) -> None:
+def plan(db: Driver, plan_id: str, agent: str, changes: list[dict[str, Any]]) -> None:
     """Save a plan: its text and hash, the key of the request, a journal row, a row a number."""
     asked = {"action": "attach", "agent": agent, "from_agent": "", "provider": "", "undoes": ""}
     body = {
@@ -125,7 +134,7 @@ def plan(db: sqlite3.Connection, plan_id: str, agent: str, changes: list[dict[st
     text = canonical(body)
     hashed = digest(text)
     key = digest(canonical({"principal": USER, "asked": asked, "changes": changes}))
-    db.execute("BEGIN IMMEDIATE")
+    db.begin(ACCOUNT)
     same = "SELECT * FROM plan WHERE account = ? AND request_key = ? AND state = 'open'"
     assert db.execute(same, (ACCOUNT, key)).fetchone() is None
     ordinal = journal(db, "planned", plan_id, hashed, {"changes": short(changes)})
@@ -134,10 +143,13 @@ def plan(db: sqlite3.Connection, plan_id: str, agent: str, changes: list[dict[st
         " expires_at) VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?)",
         (ACCOUNT, plan_id, ordinal, USER, key, text, hashed, EXPIRES),
     )
-    db.executemany(
-        "INSERT INTO plan_change (account, ordinal, position, plan_id, number, direction,"
-        " before_agent, after_agent) VALUES (?, ?, ?, ?, ?, 'inbound', '', ?)",
-        [(ACCOUNT, ordinal, i, plan_id, c["number"], agent) for i, c in enumerate(changes)],
+    db.load(
+        "plan_change",
+        _CHANGE,
+        [
+            (ACCOUNT, ordinal, i, plan_id, c["number"], "inbound", "", agent)
+            for i, c in enumerate(changes)
+        ],
     )
     db.execute("COMMIT")
 
@@ -146,9 +158,7 @@ def short(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: c[name] for name in ("number", "before", "after")} for c in changes]
 
 
-def journal(
-    db: sqlite3.Connection, event: str, plan_id: str, plan_hash: str, data: dict[str, Any]
-) -> int:
+def journal(db: Driver, event: str, plan_id: str, plan_hash: str, data: dict[str, Any]) -> int:
     """Append one row to the chain; its seq."""
     db.execute(
         "INSERT INTO account (account, seq, head) VALUES (?, 0, ?) ON CONFLICT DO NOTHING",
@@ -162,9 +172,9 @@ def journal(
     return int(seq) + 1
 
 
-def apply(db: sqlite3.Connection, plan_id: str, agent: str) -> None:
+def apply(db: Driver, plan_id: str, agent: str) -> None:
     """Apply a saved plan: look again, use the approval, write, read back, journal, close."""
-    db.execute("BEGIN IMMEDIATE")
+    db.begin(ACCOUNT)
     ordinal, text, hashed = db.execute(
         "SELECT ordinal, body, hash FROM plan WHERE account = ? AND plan_id = ?", (ACCOUNT, plan_id)
     ).fetchone()
@@ -190,7 +200,7 @@ def apply(db: sqlite3.Connection, plan_id: str, agent: str) -> None:
     db.execute("COMMIT")
 
 
-def approve(db: sqlite3.Connection, plan_id: str, hashed: str) -> None:
+def approve(db: Driver, plan_id: str, hashed: str) -> None:
     """Keep an approval, and use it."""
     db.execute(
         "INSERT INTO approval VALUES (?, ?, ?, ?, ?, ?, 'plan', ?, ?, '')",
@@ -202,18 +212,18 @@ def approve(db: sqlite3.Connection, plan_id: str, hashed: str) -> None:
     )
 
 
-def write(db: sqlite3.Connection, agent: str, numbers: list[str]) -> None:
+def write(db: Driver, agent: str, numbers: list[str]) -> None:
     """Bind the numbers, raise their versions, and read every one of them back."""
-    for part in parts(numbers):
+    for part in parts(db, numbers):
         db.execute(
             "INSERT INTO binding (account, number, direction, agent, attached_at)"
             " SELECT account, number, 'inbound', ?, ? FROM number"
-            " WHERE account = ? AND number IN (SELECT value FROM json_each(?))",
+            " WHERE account = ? AND number AMONG ?",
             (agent, AT, ACCOUNT, part),
         )
         db.execute(
             "UPDATE number SET inbound_version = inbound_version + 1, updated_at = ?"
-            " WHERE account = ? AND number IN (SELECT value FROM json_each(?))",
+            " WHERE account = ? AND number AMONG ?",
             (AT, ACCOUNT, part),
         )
     db.execute(

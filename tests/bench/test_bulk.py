@@ -1,22 +1,21 @@
 """Plans of 1,000 and of 100,000 numbers on `local`, made and applied at the service, against a bare
-script; and the memory that the big one takes.
+script, on every engine; and the memory that the big one takes.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.bench import bare_bulk
 from tests.bench.measuring import Pair, Table, sized, timed, timed_async
-from tests.bench.stores import ACCOUNT, bare_connection, make_store, remove, seeded
+from tests.bench.stores import ACCOUNT, Databases, Files, Fill, Stores, seeded
 from tests.world import AT, SEEDS, SeedAgent, fill, many, names
 
 from cordboard.answers import ChangeResult
@@ -27,20 +26,19 @@ from cordboard.request import Asked
 from cordboard.service import BindingService, Caller
 from cordboard.stores import Transaction
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("only_own_garbage")]
 
 ROUNDS, NUMBERS = 9, 1_000
 BIG_ROUNDS, BIG = 3, 100_000
 MOST_MEMORY = 400 * 1024 * 1024
 
 
-@pytest.fixture(autouse=True)
-def _only_own_garbage() -> Iterator[None]:
-    """What pytest and every import left on the heap is not gone through while times are taken."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+@pytest.fixture(params=["sqlite", "postgres"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    """Stores of every engine."""
+    if request.param == "sqlite":
+        return Files(tmp_path)
+    return Databases(request.getfixturevalue("durable"))
 
 
 async def plan_and_apply(service: BindingService, agent: str, numbers: list[str]) -> None:
@@ -53,32 +51,12 @@ async def plan_and_apply(service: BindingService, agent: str, numbers: list[str]
     assert isinstance(done, ChangeResult) and done.counts.applied == len(numbers)
 
 
-async def test_a_thousand_numbers_cost_at_most_three_times_a_bare_script(
-    table: Table, tmp_path: Path
-) -> None:
-    ours, bare = tmp_path / "ours.db", tmp_path / "bare.db"
-    make_store(ours, seeded(ROUNDS + 1, NUMBERS * (ROUNDS + 1)))
-    shutil.copy(ours, bare)
-    app = build(load({"CORDBOARD_DATABASE": str(ours), "CORDBOARD_POLICY": "relaxed"}))
-    db = bare_connection(bare)
-    texts = names(many(NUMBERS * (ROUNDS + 1)))
-    pair = Pair()
-    for turn in range(ROUNDS + 1):  # the first warms up
-        agent, part = f"local:agent-{turn}", texts[turn * NUMBERS : (turn + 1) * NUMBERS]
-        pair.ours.append(await timed_async(partial(plan_and_apply, app.service, agent, part)))
-        bare_side = partial(bare_bulk.plan_and_apply, db, f"plan_{turn:024}", agent, part)
-        pair.bare.append(timed(bare_side))
-    await app.store.close()
-    db.close()
-    table.hold(pair.without(1).figure("1,000 numbers planned and applied at the service", 3.0))
-
-
 def big(index: int) -> str:
     """The number of that place, in rising order."""
     return f"+1{2_120_000_000 + index}"
 
 
-def stocked(agents: int, numbers: int) -> Callable[[Transaction], None]:
+def stocked(agents: int, numbers: int) -> Fill:
     """Fills a store with so many inbound agents, and rows of numbers as an import writes them."""
     named = tuple(SeedAgent(f"local:agent-{i}", f"Agent {i}") for i in range(agents))
     told = {
@@ -101,41 +79,55 @@ def stocked(agents: int, numbers: int) -> Callable[[Transaction], None]:
     return work
 
 
-async def test_100_000_numbers_cost_at_most_three_times_a_bare_script(
-    table: Table, tmp_path: Path
-) -> None:
-    ours, bare = tmp_path / "ours.db", tmp_path / "bare.db"
-    make_store(ours, stocked(BIG_ROUNDS, BIG * BIG_ROUNDS))
-    shutil.copy(ours, bare)
-    app = build(load({"CORDBOARD_DATABASE": str(ours), "CORDBOARD_POLICY": "relaxed"}))
-    db = bare_connection(bare)
+async def compared(stores: Stores, write: Fill, rounds: Sequence[list[str]]) -> Pair:
+    """Plans of each round's numbers, for an agent of its own, made and applied by both."""
+    ours = stores.filled(write)
+    bare = stores.copy(ours)
+    app = build(load({"CORDBOARD_DATABASE": ours, "CORDBOARD_POLICY": "relaxed"}))
+    driver = stores.bare(bare)
     pair = Pair()
-    for turn in range(BIG_ROUNDS):
-        agent, part = f"local:agent-{turn}", [big(turn * BIG + i) for i in range(BIG)]
+    for turn, part in enumerate(rounds):
+        agent = f"local:agent-{turn}"
         pair.ours.append(await timed_async(partial(plan_and_apply, app.service, agent, part)))
-        bare_side = partial(bare_bulk.plan_and_apply, db, f"plan_{turn:024}", agent, part)
+        bare_side = partial(bare_bulk.plan_and_apply, driver, f"plan_{turn:024}", agent, part)
         pair.bare.append(timed(bare_side))
         gc.collect()
     await app.store.close()
-    db.close()
-    remove(ours)
-    remove(bare)
-    table.hold(pair.figure("100,000 numbers planned and applied at the service", 3.0))
+    driver.close()
+    stores.remove(ours)
+    stores.remove(bare)
+    return pair
 
 
-def test_100_000_numbers_take_at_most_400_megabytes(table: Table, tmp_path: Path) -> None:
-    database = tmp_path / "store.db"
-    make_store(database, stocked(1, BIG))
+async def test_a_thousand_numbers_cost_at_most_three_times_a_bare_script(
+    table: Table, stores: Stores
+) -> None:
+    every = names(many(NUMBERS * (ROUNDS + 1)))
+    texts = [every[start : start + NUMBERS] for start in range(0, len(every), NUMBERS)]
+    pair = await compared(stores, seeded(ROUNDS + 1, len(every)), texts)
+    name = f"{stores.prefix}1,000 numbers planned and applied"
+    table.hold(pair.without(1).figure(name, 3.0))  # the first warms up
+
+
+async def test_100_000_numbers_cost_at_most_three_times_a_bare_script(
+    table: Table, stores: Stores
+) -> None:
+    texts = [[big(turn * BIG + i) for i in range(BIG)] for turn in range(BIG_ROUNDS)]
+    pair = await compared(stores, stocked(BIG_ROUNDS, BIG * BIG_ROUNDS), texts)
+    table.hold(pair.figure(f"{stores.prefix}100,000 numbers planned and applied", 3.0))
+
+
+def test_100_000_numbers_take_at_most_400_megabytes(table: Table, stores: Stores) -> None:
+    database = stores.filled(stocked(1, BIG))
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("bulk_process.py")), "local:agent-0"],
-        env=dict(os.environ) | {"CORDBOARD_DATABASE": str(database), "CORDBOARD_POLICY": "relaxed"},
+        env=dict(os.environ) | {"CORDBOARD_DATABASE": database, "CORDBOARD_POLICY": "relaxed"},
         input="\n".join(big(i) for i in range(BIG)),
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
     )
-    remove(database)
-    table.hold(
-        sized("memory of 100,000 numbers planned and applied", int(done.stdout), MOST_MEMORY)
-    )
+    stores.remove(database)
+    name = f"{stores.prefix}memory of 100,000 numbers planned and applied"
+    table.hold(sized(name, int(done.stdout), MOST_MEMORY))

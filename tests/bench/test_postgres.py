@@ -1,14 +1,14 @@
 """The store of many machines against a bare driver on a database of the same content.
 
-A real PostgreSQL that syncs every commit, on this machine: the driver and the server share its
-processors. One number is planned and applied at the service, past MCP.
+A real PostgreSQL on this machine, whose data lie in memory: a commit costs what syncing nothing costs.
+One number is planned and applied at the service, past MCP.
 """
 
 from __future__ import annotations
 
-import gc
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from tests.bench.measuring import Pair, Table, timed, timed_async
 from tests.bench.replaying import Record, recorded
-from tests.bench.stores import ACCOUNT, seeded
-from tests.postgres import PrivateServer, private_server
+from tests.bench.stores import ACCOUNT, fill_database, postmaster, seeded
+from tests.postgres import PrivateServer
 from tests.world import many, names
 
 from cordboard.answers import ChangeResult
@@ -30,36 +30,19 @@ from cordboard.stores import Row, Transaction
 from cordboard.stores.postgres import PostgresStore
 from cordboard.stores.postgres.statements import STATEMENTS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("only_own_garbage")]
 ROUNDS, WARM_UP = 200, 30
+AGENTS = 100
+"""Few numbers an agent: a statement that goes through an agent's would cost both sides more with each
+round, and hide what is ours."""
 LOOKUPS, LOOKUP_ROUNDS = 200, 25
-
-
-@pytest.fixture(autouse=True)
-def _only_own_garbage() -> Iterator[None]:
-    """What pytest and every import left on the heap is not gone through while times are taken."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
-    """A server that syncs what it commits."""
-    with private_server(tmp_path_factory.mktemp("postgres"), fsync=True) as server:
-        yield server
 
 
 @asynccontextmanager
 async def filled(server: PrivateServer, numbers: int) -> AsyncIterator[str]:
-    """A database with so many TEST numbers and two agents."""
+    """A database with so many TEST numbers and a hundred agents."""
     url = server.create()
-    store = PostgresStore(url)
-    await store.migrate()
-    await store.write(seeded(2, numbers))
-    await store.optimize()
-    await store.close()
+    await fill_database(url, seeded(AGENTS, numbers))
     yield url
     server.drop(url)
 
@@ -79,25 +62,43 @@ async def attach(app: App, agent: str, number: str) -> None:
     assert isinstance(done, ChangeResult) and done.status == "applied", done
 
 
+@contextmanager
+def placed(server: PrivateServer, where: str) -> Iterator[None]:
+    """This thread with those it starts, and the server's processes to come, on one processor `together`
+    or on two of them, `apart`.
+
+    Left to the system both sides change from one to the other at any moment, and with it how long an
+    answer is waited for: twice as long where a processor that slept must be woken for it.
+    """
+    allowed = os.sched_getaffinity(0)
+    first, last = min(allowed), max(allowed)
+    os.sched_setaffinity(0, {first})
+    os.sched_setaffinity(postmaster(server), {first if where == "together" else last})
+    yield
+    os.sched_setaffinity(postmaster(server), allowed)
+    os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize("where", ["together", "apart"])
 async def test_one_number_costs_little_more_than_its_statements(
-    table: Table, durable: PrivateServer, monkeypatch: pytest.MonkeyPatch
+    where: str, table: Table, durable: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = names(many(ROUNDS + WARM_UP))
     pair = Pair()
     async with filled(durable, len(texts)) as url:
         twin = durable.create(url)
-        app = app_at(url)
-        with psycopg.connect(twin, autocommit=True) as bare, recorded(monkeypatch) as records:
-            for text in texts:
-                records.append(Record())
-                pair.ours.append(await timed_async(partial(attach, app, "local:agent-0", text)))
-                replay = partial(records.pop().replay, bare)
-                pair.bare.append(timed(replay))
-        await app.store.close()
+        with placed(durable, where), psycopg.connect(twin, autocommit=True) as bare:
+            app = app_at(url)
+            with recorded(monkeypatch) as records:
+                for turn, text in enumerate(texts):
+                    records.append(Record())
+                    ours = partial(attach, app, f"local:agent-{turn % AGENTS}", text)
+                    pair.ours.append(await timed_async(ours))
+                    pair.bare.append(timed(partial(records.pop().replay, bare)))
+            await app.store.close()
         durable.drop(twin)
-    table.hold(
-        pair.without(WARM_UP).figure("PostgreSQL: attach one number, to its statements", 1.5)
-    )
+    name = f"PostgreSQL: attach one number, to its statements, {where}"
+    table.hold(pair.without(WARM_UP).figure(name, 1.5))
 
 
 def route(number: str, tx: Transaction) -> Row | None:

@@ -5,7 +5,8 @@ And look-ups that a replica answers: never older than the bound, whatever become
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -203,6 +204,36 @@ async def test_look_ups_end_within_the_bound_when_the_memory_of_a_lost_primary_i
         assert await store.recall("newest", newest) == "kept"
 
 
+async def test_look_ups_end_within_the_bound_when_a_lost_primary_was_one_change_ahead(
+    two: Pair,
+) -> None:
+    """The new primary's newest state is the one that was known before the lost change was read."""
+    url = two.primary.create()
+    async with stored(two.either(url), bound_seconds=0.3) as store:
+        await store.write(wrote("kept"))
+        two.caught_up()
+        assert await store.recall("seq", seq_of) == 1
+        two.replica.stop()
+        async with stored(url) as other:
+            await other.write(wrote("lost"))
+        assert await store.recall("newest", newest) == "lost"
+        two.primary.kill()
+        two.replica.start()
+        two.promote()
+        assert await store.recall("seq", seq_of) == 1  # it is connected again
+        await anyio.sleep(0.3)  # the bound
+        await look_up(store, "kept")
+
+
+@asynccontextmanager
+async def closing(store: PostgresStore) -> AsyncIterator[None]:
+    """Lets go of its connections in the end."""
+    try:
+        yield
+    finally:
+        await store.close()
+
+
 def newest(tx: Any) -> str:
     """The newest event."""
     rows = tx.all("journal_newest", account="default", before=1000, limit=1)
@@ -283,3 +314,52 @@ async def test_while_its_replica_hangs_look_ups_are_answered_by_the_primary_and_
             await store.write(wrote("second"))
             await anyio.sleep(0.01)
             await look_up(store, "second")
+
+
+async def test_a_replica_that_went_its_own_way_is_not_believed(two: Pair) -> None:
+    """After a failover somebody still names it: it has changes that the primary never had."""
+    url = two.primary.create()
+    async with stored(url, replica=two.at_replica(url), bound_seconds=0.05) as store:
+        await store.write(wrote("first"))
+        two.caught_up()
+        await look_up(store, "first")
+        two.promote()
+        async with stored(two.at_replica(url)) as astray:
+            for turn in range(3):
+                await astray.write(wrote("astray"))
+                assert await store.recall(f"new to it {turn}", newest) == "first"
+            await store.write(wrote("second"))
+            await anyio.sleep(0.05)
+            await look_up(store, "second")
+            assert await store.recall("new to it", newest) == "second"
+
+
+async def test_another_database_named_as_the_replica_is_not_believed(two: Pair) -> None:
+    url, another = two.primary.create(), two.primary.create()
+    async with (
+        stored(another) as elsewhere,
+        stored(url, replica=another, bound_seconds=3600) as store,
+    ):
+        await store.write(wrote("here"))
+        for _ in range(3):
+            await elsewhere.write(wrote("elsewhere"))
+        await look_up(store, "here")
+
+
+async def test_a_standby_named_as_the_database_answers_no_look_up_and_says_why(two: Pair) -> None:
+    """It may be older than the bound that an answer states; what states none it tells."""
+    url = two.primary.create()
+    async with stored(url) as primary:
+        await primary.write(wrote("first"))
+        two.caught_up()
+        store = PostgresStore(two.at_replica(url))
+        async with closing(store):
+            for key in ("newest", "again"):
+                with pytest.raises(StoreUnavailable, match="is a standby") as told:
+                    await store.recall(key, newest)
+                assert "target_session_attrs=read-write" in str(told.value)
+            with pytest.raises(StoreUnavailable, match="is a standby"):
+                await store.recall("nothing", lambda tx: tx.one("account_get", account="no one"))
+            assert await store.read(newest) == await store.glance(newest) == "first"
+            two.promote()
+            await look_up(store, "first")

@@ -240,12 +240,14 @@ async def killed(
 
 
 def beyond(at: Lane, plan_id: str, died: float, begun: float) -> float | None:
-    """How much later than it could have been the plan was settled."""
+    """How much later than it could have been the plan was settled. On a database, where no two
+    clocks need agree, a process that starts later counts from its own start."""
     closed = at.plan(plan_id)["closed_at"]
     if not closed:
         return None
     lost = at.rows("SELECT 1 FROM journal WHERE event = 'lost'")
-    could = max(begun, died + at.lease + (at.quiet if lost else 0))
+    counted = begun if at.url else died
+    could = max(begun, counted + at.lease + (at.quiet if lost else 0))
     return datetime.fromisoformat(closed).timestamp() - could
 
 

@@ -22,9 +22,13 @@ from tests.platforms.vendors import (
     vendors,
 )
 from tests.platforms.wire import Fault
-from tests.world import EMPTY, Clock, Person, Reply, SeedNumber, World, Worlds
+from tests.world import EMPTY, Clock, Person, Reply, SeedNumber, World, Worlds, many, names
 
+from cordboard.answers import ChangeResult
 from cordboard.clock import stamp
+from cordboard.identity import operator
+from cordboard.request import Asked
+from cordboard.service import Caller
 from cordboard.stores import Transaction, operations, plans
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +96,23 @@ async def test_a_lost_answer_is_unknown_until_the_quiet_period_is_over(
     settled = await world.call("get_plan", plan_id=lost.plan_id)
     assert settled.status == "applied", settled.text
     assert len(at.bland.writes) == 1
+
+
+async def test_of_very_many_numbers_that_moved_the_first_are_named_and_the_others_counted(
+    make_world: Worlds, at: Vendors
+) -> None:
+    numbers = names(many(250))
+    for number in numbers:
+        at.bland.add_number(number)
+    world = make_world(EMPTY, policy="relaxed", clock=at.clock, outside=at.outside, **at.environ)
+    caller = Caller(operator(world.settings.account, world.settings.principal))
+    wanted = Asked("attach", AT_SUPPORT, tuple(numbers))
+    planned = await world.app.service.changes.change(caller, wanted, "")
+    assert isinstance(planned, ChangeResult)
+    for number in numbers:
+        at.bland.state.numbers[number].persona = SALES
+    told = await world.call("apply_plan", plan_id=planned.plan_id)
+    assert told.status == "plan_rejected" and "… and 50 more" in told.message, told.text
 
 
 # --- what settling must not take for the truth ------------------------------------------------
@@ -247,6 +268,24 @@ async def test_a_move_whose_second_write_is_lost_again_and_again_is_put_back(
     assert len(tries) == 2
     again = await world.call("detach_numbers", agent=AT_SUPPORT, numbers=[B_HELD])
     assert again.status == "confirmation_required", again.text
+
+
+async def test_a_number_that_nobody_answers_is_looked_at_again_after_a_few_seconds(
+    make_world: Worlds, at: Vendors
+) -> None:
+    """Nothing of a write that was refused is under way: there is no quiet period to wait for."""
+    world = make_world(EMPTY, policy="relaxed", clock=at.clock, outside=at.outside, **at.environ)
+    target = rf"POST .*{SALES}/inbound/attach"
+    planned = await world.call(
+        "move_numbers", from_agent=AT_SUPPORT, to_agent=AT_SALES, numbers=[B_HELD]
+    )
+    at.wires["bland"].faults.append(Fault("rate_limited", on=target, times=4))
+    told = await world.call("apply_plan", plan_id=planned.plan_id)
+    assert told.status == "unknown", told.text
+    at.clock.advance(6)
+    told = await world.call("get_plan", plan_id=planned.plan_id)
+    assert told.status == "applied", told.text
+    assert at.bland.state.numbers[B_HELD].persona == SALES
 
 
 async def test_a_clock_that_was_set_back_does_not_hold_a_number_for_that_long(

@@ -251,7 +251,7 @@ class Wire(httpx.AsyncBaseTransport):
             case "another_object":
                 return httpx.Response(200, json=self._fake.another_object(seen))
             case "late":
-                self._fake.later(seen.at + fault.seconds, lambda: self._deliver_now(request))
+                self._fake.later(seen.at + fault.seconds, lambda: self.deliver(request))
                 raise httpx.ReadTimeout("", request=request)
         answer = None
         if fault.kind in ("reset_after", "error_after", "timeout_after", "half_body", "wrong_json"):
@@ -261,7 +261,8 @@ class Wire(httpx.AsyncBaseTransport):
             return await self._app.handle_async_request(request)
         return await _spoilt(fault.kind, request, answer)
 
-    def _deliver_now(self, request: httpx.Request) -> None:
+    def deliver(self, request: httpx.Request) -> None:
+        """Have a request carried out now whose sender waits for no answer any more."""
         _run(self._app.handle_async_request(request))
 
 

@@ -177,6 +177,21 @@ async def test_a_clock_that_was_set_back_makes_nobody_wait_for_it() -> None:
         assert (await approvers.verify(stage.APPROVER, stage.PASSPHRASE)).name == stage.APPROVER
 
 
+async def test_two_servers_whose_clocks_differ_are_no_way_around_the_wait() -> None:
+    with stage.stage() as world:
+        approvers = world.app.service.approvals.approvers
+        for _ in range(3):
+            assert await wait_after(approvers, stage.APPROVER, "wrong") == 0
+        for minutes in (1, 10, 15):
+            world.clock.advance(-60 * minutes)
+            assert await wait_after(approvers, stage.APPROVER, "wrong") == 60 * minutes + 30
+            world.clock.advance(60 * minutes)
+        world.clock.advance(-60)
+        assert await wait_after(approvers, stage.APPROVER, stage.PASSPHRASE) == 90
+        world.clock.advance(90)
+        assert (await approvers.verify(stage.APPROVER, stage.PASSPHRASE)).name == stage.APPROVER
+
+
 async def test_wrong_ones_at_another_account_are_counted_there() -> None:
     with stage.stage() as world:
         for _ in range(3):
@@ -185,12 +200,16 @@ async def test_wrong_ones_at_another_account_are_counted_there() -> None:
         assert await wait_after(there, stage.APPROVER, "wrong") == 0
 
 
-async def test_an_account_nobody_ever_used_is_not_begun_by_a_stranger_s_try() -> None:
-    with stage.stage() as world:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_an_account_nobody_ever_used_is_not_begun_by_a_stranger_s_try(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    on = request.getfixturevalue("postgres") if kind == "postgres" else None
+    with stage.stage(on=on) as world:
         there = world.app.service_of("any-name").approvals.approvers
         assert [await wait_after(there, "ada", "wrong") for _ in range(5)] == [0] * 5
         for table in ("account", "journal", "passphrase_try"):
-            found = stage.query(world.database, f"SELECT account FROM {table}")  # noqa: S608 - ours
+            found = stage.query(stage.place(world), f"SELECT account FROM {table}")  # noqa: S608 - ours
             assert {row["account"] for row in found} <= {"default"}
 
 

@@ -572,6 +572,7 @@ def test_a_freeze_needs_a_reason_that_fits(machine: Machine, reason: str) -> Non
     [
         "approve {plan}",
         "reject {plan}",
+        "undo {plan}",
         "freeze --reason x",
         "unfreeze",
         "approvers add bob",

@@ -299,6 +299,35 @@ async def test_a_number_that_another_plan_changed_since_is_not_told_by_reading(
     assert settled.state == "applied"
 
 
+async def test_what_changed_since_is_told_by_the_journals_order_and_not_by_clocks(
+    scene: Scene,
+) -> None:
+    """The other plan may be another machine's, whose clock is behind."""
+    record = await attach(scene, Fault("reset_after"))
+    scene.at.clock.advance(-3 * 3600)
+    scene.at.bland.forget_the_past()
+    await scene.ask("move_numbers", from_agent=AT_SUPPORT, to_agent=AT_SALES, numbers=[B_FREE])
+    assert scene.at.bland.state.numbers[B_FREE].persona == SALES
+    assert (await scene.settle(record)).state == "unknown"
+
+
+async def test_a_plan_that_was_made_earlier_may_have_changed_a_number_since(scene: Scene) -> None:
+    """It was applied when this one was let go, and its own answer was lost too."""
+    asked = await scene.world.call("attach_numbers", agent=AT_SALES, numbers=[B_FREE])
+    earlier = await scene.record(asked.plan_id)
+    record = await attach(scene, Fault("reset_before"))
+    scene.at.wires["bland"].faults.append(Fault("reset_after"))
+    await scene.world.app.service.approvals.approve(earlier, scene.alice)
+    scene.blind()
+    for _ in range(40):
+        scene.at.clock.advance(50)
+        await scene.world.app.engine.recover("default")
+    scene.see()
+    assert (await scene.record(earlier.plan_id)).state == "unknown"
+    assert scene.at.bland.state.numbers[B_FREE].persona == SALES
+    assert (await scene.settle(record)).state == "unknown"
+
+
 async def test_a_number_that_another_plan_is_changing_now_is_not_read(scene: Scene) -> None:
     record = await attach(scene, Fault("reset_before"))
     scene.at.wires["bland"].faults.append(Fault("reset_after"))

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.postgres import PostgresServer
 
 from cordboard import journal
 from cordboard.binding import PROVIDERS
@@ -421,6 +423,40 @@ def test_every_bad_row_stands_in_one_error_with_what_only_the_store_can_tell(des
             '"flows"',
         )
     ), error
+
+
+AGAIN = """
+CREATE SEQUENCE tried;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('tried') < 3 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+def test_a_warning_is_told_once_however_often_the_database_takes_the_import_back(
+    postgres: PostgresServer,
+) -> None:
+    from cordboard.stores.postgres import PostgresStore
+    from cordboard.stores.postgres.operating import bring_up
+
+    url = postgres.create()
+    bring_up(url)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(AGAIN.encode())
+
+    async def take() -> Imported:
+        store = PostgresStore(url)
+        data = json.dumps({"numbers": [{"number": ONE, "provider": "twilio"}]}).encode()
+        try:
+            return await import_file(store, "default", "ann", FIRST, data, "inventory.json")
+        finally:
+            await store.close()
+
+    [warning] = anyio.run(take).warnings
+    assert "provider twilio is not among the account's" in warning
 
 
 def test_fifty_bad_rows_are_shown_and_the_others_counted(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import combinations
@@ -14,11 +15,12 @@ from typing import Any
 import anyio
 import pytest
 import rfc8785
+from tests.exams import stage
 from tests.world import SUPPORT_LINE, TEST_ONE, TEST_TWO, Person, World, Worlds
 
 from cordboard import journal
 from cordboard.journal import Event, Head, Report
-from cordboard.stores import GENESIS
+from cordboard.stores import GENESIS, Store
 from cordboard.stores.sqlite import SqliteStore
 
 COLUMNS = (
@@ -294,3 +296,31 @@ async def test_a_long_journal_verifies_over_its_pages(tmp_path: Path) -> None:
     rows = await store.read(lambda tx: list(journal.rows(tx, "default", 2400)))
     assert [row["seq"] for row in rows] == list(range(2401, 2501))
     await store.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_journal_of_long_events_is_never_held_whole(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    store: Store = SqliteStore(tmp_path / "cordboard.db")
+    if kind == "postgres":
+        from cordboard.stores.postgres.operating import bring_up
+
+        url = request.getfixturevalue("postgres").create()
+        bring_up(url)
+        store = stage.store_at(url)
+    events, long = 30, 1_000_000
+    for n in range(events):
+        event = Event("planned", "p", data={"numbers": f"{n}" * long})
+        await store.write(lambda tx, e=event: journal.append(tx, "default", "2026", e))  # type: ignore[misc]
+    tracemalloc.start()
+    try:
+        report = await journal.verify_in_pages(store, "default")
+        read = await store.read(lambda tx: sum(1 for _ in journal.rows(tx, "default")))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        await store.close()
+    assert (report.fault, report.checked, read) == ("", events, events)
+    assert most < events * long / 2

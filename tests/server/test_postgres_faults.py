@@ -22,6 +22,7 @@ import anyio.to_thread
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from tests.exams.replicas import frozen
 from tests.exams.wire import Cut, Wire, wire
 from tests.postgres import PostgresServer, PrivateServer, private_server
 from tests.world import AT, TEST_ONE, TEST_THREE, TEST_TWO, World, Worlds
@@ -287,6 +288,12 @@ def readings(
     return [store.read, store.glance, partial(store.recall, "key")]
 
 
+def many_readings(store: PostgresStore) -> list[Callable[[], Awaitable[int]]]:
+    """Each of them, and many look-ups more."""
+    looks = [partial(store.recall, turn, seq_of) for turn in range(30)]
+    return [*(partial(call, seq_of) for call in readings(store)), *looks]
+
+
 @pytest.mark.parametrize("how", ENDS)
 async def test_after_a_restart_every_call_works_at_once(private: PrivateServer, how: str) -> None:
     async with stored(private.create()) as store:
@@ -406,6 +413,36 @@ async def test_a_server_that_was_down_for_long_is_used_once_it_is_up(
         with anyio.fail_after(4):  # the next try to connect is never further away
             assert await store.write(wrote("second")) == 2
             assert await store.recall("key", seq_of) == 2
+
+
+async def test_while_a_server_is_down_many_look_ups_at_once_are_told_after_one_wait(
+    private: PrivateServer,
+) -> None:
+    """Of what is remembered, and of what is not: none waits behind another, or for another pool."""
+    async with stored(private.create(), bound_seconds=0.01) as store:
+        await store.write(wrote("first"))
+        for turn in range(15):
+            assert await store.recall(turn, seq_of) == 1
+        private.stop()
+        calls = many_readings(store)
+        calls += [partial(store.glance, seq_of) for _ in range(15)]
+        try:
+            with anyio.fail_after(8):
+                async with anyio.create_task_group() as group:
+                    for call in calls:
+                        group.start_soon(refused, call, "reached")
+        finally:
+            private.start()
+        with anyio.fail_after(4):
+            for call in calls:
+                assert await call() == 1
+
+
+async def refused(call: Callable[[], Awaitable[object]], why: str) -> None:
+    """Ask, and be told that it cannot be, and why."""
+    with pytest.raises(StoreUnavailable, match=why) as told:
+        await call()
+    assert str(told.value).endswith("Nothing was changed.")
 
 
 async def test_a_server_that_hangs_up_on_the_idle_is_not_noticed(private: PrivateServer) -> None:
@@ -576,6 +613,70 @@ async def test_one_that_stands_still_in_the_middle_lets_go_before_those_who_wait
     postgres.drop(url)
 
 
+async def test_writers_who_wait_for_an_account_leave_room_for_reads_and_for_other_accounts(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create()
+    async with stored(url) as store:
+        await store.write(wrote("first"))
+        with psycopg.connect(url) as other:
+            other.execute("SELECT 1 FROM account WHERE account = 'default' FOR UPDATE")
+            async with anyio.create_task_group() as group:
+                for _ in range(20):
+                    group.start_soon(store.write, wrote("waited"))
+                await until(url, "wait_event_type = 'Lock'")
+                with anyio.fail_after(4):
+                    assert await store.read(seq_of) == 1
+                    for turn in range(5):
+                        assert await store.write(wrote("hello", "other")) == turn + 1
+                other.rollback()
+    assert events(url) == ["first"] + ["waited"] * 20
+    assert await verified(url) == 21
+    postgres.drop(url)
+
+
+async def test_of_many_who_wait_for_an_account_all_are_told_in_time(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create()
+    async with stored(url, patience_seconds=0.5) as store:
+        await store.write(wrote("first"))
+        with psycopg.connect(url) as other:
+            other.execute("SELECT 1 FROM account WHERE account = 'default' FOR UPDATE")
+            with anyio.fail_after(4):
+                async with anyio.create_task_group() as group:
+                    for _ in range(30):
+                        write = partial(store.write, wrote("in vain"))
+                        group.start_soon(refused, write, "of this account took too long")
+        assert await store.write(wrote("second")) == 2
+    assert events(url) == ["first", "second"]
+    postgres.drop(url)
+
+
+async def test_a_writer_who_is_called_away_while_waiting_keeps_nobody_from_writing(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create()
+    async with stored(url) as store:
+        await store.write(wrote("first"))
+        with psycopg.connect(url) as other:
+            other.execute("SELECT 1 FROM account WHERE account = 'default' FOR UPDATE")
+            async with anyio.create_task_group() as group, anyio.create_task_group() as called_away:
+                for _ in range(4):
+                    group.start_soon(store.write, wrote("stays"))
+                await until(url, "wait_event_type = 'Lock'")
+                for _ in range(10):
+                    called_away.start_soon(store.write, wrote("goes"))
+                await anyio.wait_all_tasks_blocked()
+                called_away.cancel_scope.cancel()
+                other.rollback()
+        for _ in range(3):
+            await store.write(wrote("later"))
+    told = events(url)
+    assert (told.count("stays"), told.count("later")) == (4, 3)
+    postgres.drop(url)
+
+
 async def test_a_lock_is_waited_for(postgres: PostgresServer) -> None:
     url = postgres.create()
     async with stored(url) as store:
@@ -597,6 +698,104 @@ async def until(url: str, waits: str) -> int:
         while (row := db.execute(found.encode()).fetchone()) is None:
             await anyio.lowlevel.checkpoint()
     return int(row[0])
+
+
+# Somebody, or the server itself, keeps a read waiting.
+
+
+FROZEN = "took too long|cannot be reached|came free"
+WAITS = "wait_event_type = 'Lock' AND application_name = 'cordboard'"
+
+
+@contextmanager
+def locked_up(url: str) -> Iterator[None]:
+    """Meanwhile somebody changes the table that every reading looks at."""
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE account IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def test_a_table_that_stays_locked_is_told_in_time_and_nothing_is_left_waiting_for_it(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create()
+    async with stored(url, patience_seconds=0.5, bound_seconds=0.01) as store:
+        await store.write(wrote("first"))
+        calls = many_readings(store)
+        for call in calls:
+            assert await call() == 1
+        with locked_up(url):
+            await anyio.sleep(0.01)  # the bound
+            with anyio.fail_after(8):  # one after the other they would take twice as long
+                async with anyio.create_task_group() as group:
+                    for call in calls:
+                        group.start_soon(refused, call, "it took too long")
+                found = (ACTIVITY + f"WHERE datname = current_database() AND {WAITS}").encode()
+                with psycopg.connect(url, autocommit=True) as db:
+                    while db.execute(found).fetchone():
+                        await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(8):
+            for call in calls:
+                assert await call() == 1
+            assert await store.write(wrote("second")) == 2
+    postgres.drop(url)
+
+
+async def test_a_statement_that_takes_for_ever_is_ended(postgres: PostgresServer) -> None:
+    url = postgres.create()
+    async with stored(url, longest_seconds=0.5) as store:
+        await store.write(wrote("first"))
+        query(url, "ALTER TABLE provider RENAME TO kept")
+        slow = "CREATE VIEW provider AS SELECT k.* FROM kept k, pg_sleep(3600)"
+        query(url, slow)
+        with anyio.fail_after(8):
+            await refused(
+                partial(store.read, lambda tx: tx.all("providers", account="default")), "too long"
+            )
+            assert await store.read(seq_of) == 1
+    postgres.drop(url)
+
+
+async def test_a_server_that_stands_still_is_told_in_time_and_used_once_it_goes_on(
+    private: PrivateServer,
+) -> None:
+    async with stored(
+        private.create(), patience_seconds=0.5, longest_seconds=0.5, bound_seconds=0.01
+    ) as store:
+        await store.write(wrote("first"))
+        calls = many_readings(store)
+        for call in calls:
+            assert await call() == 1
+        with frozen(private), anyio.fail_after(20):
+            await anyio.sleep(0.01)  # the bound
+            async with anyio.create_task_group() as group:
+                for call in calls:
+                    group.start_soon(refused, call, FROZEN)
+        with anyio.fail_after(8):
+            for call in calls:
+                assert await call() == 1
+
+
+async def test_look_ups_that_are_called_away_in_the_middle_take_no_connection_with_them(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create()
+    async with stored(url) as store:
+        await store.write(wrote("first"))
+        assert await store.recall("key", seq_of) == 1
+        for _ in range(3):
+            with locked_up(url):
+                async with anyio.create_task_group() as group:
+                    for _ in range(10):
+                        group.start_soon(store.recall, object(), seq_of)
+                        group.start_soon(store.glance, seq_of)
+                    await until(url, WAITS)
+                    group.cancel_scope.cancel()
+        with anyio.fail_after(4):
+            async with anyio.create_task_group() as group:
+                for _ in range(20):
+                    group.start_soon(store.recall, object(), seq_of)
+    postgres.drop(url)
 
 
 FAILS = """

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,22 @@ import anyio
 import httpx
 import psycopg
 import pytest
+import trustme
 from mcp import Client
 from mcp_types import InputRequiredResult
 from tests.exams.test_stdio import program
 from tests.exams.vendor_lanes import until
+from tests.exams.wire import wire
 from tests.postgres import PrivateServer, private_server
+from tests.postgres_programs import run as run_as_server
 from tests.web.serving import WRITES, Served, refused, serving
 from tests.web.test_serving import halted, workers
 from tests.world import (
     SEEDS,
     SUPPORT_LINE,
     TEST_ONE,
+    TEST_THREE,
+    TEST_TWO,
     Person,
     fill,
     given,
@@ -43,7 +48,7 @@ from cordboard.clock import system_clock
 from cordboard.config import load
 from cordboard.stores import SCHEMA_VERSION
 from cordboard.stores.postgres import PostgresStore
-from cordboard.stores.postgres.operating import Examined
+from cordboard.stores.postgres.operating import Examined, bring_up
 from cordboard.tokens import Tokens
 
 Said = pytest.CaptureFixture[str]
@@ -302,6 +307,141 @@ def test_a_migration_that_is_interrupted_leaves_the_old_schema_working(
     assert cordboard(database.url, "numbers").returncode == 0
 
 
+FOREIGN = {
+    "whose version is a text": "CREATE TABLE schema_version (version text); "
+    "INSERT INTO schema_version VALUES ('1.2'); CREATE TABLE account (id bigint)",
+    "whose version has another name": "CREATE TABLE schema_version (name text, at timestamp); "
+    "CREATE TABLE account (id bigint)",
+    "with a number of its own": "CREATE TABLE schema_version (version bigint); "
+    "INSERT INTO schema_version VALUES (7)",
+    "with accounts": "CREATE TABLE account (id bigint)",
+    "with another table of ours": "CREATE TABLE binding (id bigint)",
+}
+
+
+@pytest.mark.parametrize("command", ["migrate", "migrate --check", "numbers", "doctor"])
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_a_database_of_another_program_is_told_and_left_as_it_is(
+    empty: Database, foreign: str, command: str
+) -> None:
+    empty.run(*FOREIGN[foreign].split("; "), "GRANT ALL ON ALL TABLES IN SCHEMA public TO op")
+    there = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
+    before = empty.run(there)
+    done = cordboard(empty.url, *command.split())
+    assert done.returncode == 1
+    assert empty.run(there) == before
+    if foreign == "with another table of ours" and command != "migrate":
+        assert "no tables of Cordboard's" in done.stdout + done.stderr
+    else:
+        assert "is another program's" in done.stdout + done.stderr
+
+
+def test_a_migration_shuts_writers_out_until_it_is_done(
+    database: Database,
+) -> None:
+    """A row written while a script moves others would stay behind."""
+    database.make_older()
+    writers = []
+    with psycopg.connect(database.root) as other:
+        other.execute("SELECT version FROM schema_version FOR UPDATE")  # where it waits at its end
+        with subprocess.Popen(
+            [sys.executable, "-m", "cordboard", "migrate"],
+            env=os.environ | {"CORDBOARD_DATABASE": database.url},
+        ) as migration:
+            in_a_loop_of_its_own(until, lambda: bool(database.run(WAITING)), 60)
+            lock = "LOCK TABLE account IN ROW SHARE MODE NOWAIT"  # which whoever writes takes
+            with psycopg.connect(database.root) as writer, suppress(SHUT_OUT):
+                writer.execute(lock)
+                writers.append(writer)
+            other.rollback()
+            assert migration.wait(60) == 0
+    assert not writers
+    assert database.schema() == SCHEMA_VERSION
+
+
+SHUT_OUT = psycopg.errors.LockNotAvailable
+WAITING = (
+    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+    "current_database()"
+)
+
+
+@pytest.mark.anyio
+async def test_a_migration_whose_end_is_not_known_says_so_and_may_be_run_again(
+    server: PrivateServer,
+) -> None:
+    database = made(server)
+    async with wire(database.root) as cable:
+        cable.cut = "after"
+        told = await anyio.to_thread.run_sync(cordboard, cable.url, "migrate")
+        assert told.returncode == 1 and "Nothing was changed" not in told.stderr
+        assert "Run the same command again" in told.stderr
+        assert told.stderr.endswith("Whether it was changed is not known.\n")
+        assert database.schema() == SCHEMA_VERSION
+        again = await anyio.to_thread.run_sync(cordboard, cable.url, "migrate")
+        assert again.returncode == 0 and "nothing to do" in again.stdout
+
+
+def test_a_migration_goes_by_what_was_committed_while_it_waited(empty: Database) -> None:
+    """Also where the operator has set that transactions see one state and only read."""
+    otherwise(empty)
+    with psycopg.connect(empty.root) as first:
+        first.execute(f"SELECT pg_advisory_xact_lock({0x434F5244})".encode())
+        waiting = [
+            subprocess.Popen(
+                [sys.executable, "-m", "cordboard", "migrate"],
+                env=os.environ | {"CORDBOARD_DATABASE": empty.url},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        in_a_loop_of_its_own(until, lambda: len(empty.run(WAITING)) == 2, 60)
+    told = [process.communicate(timeout=60) for process in waiting]
+    assert [process.returncode for process in waiting] == [0, 0], told
+    assert empty.run("SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
+
+
+def otherwise(database: Database) -> None:
+    """How transactions begin unless they say it: in a way that ours do not want."""
+    name = database.root.rpartition("/")[2]
+    database.run(
+        f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'",
+        f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+    )
+
+
+@pytest.mark.anyio
+async def test_two_servers_race_where_transactions_begin_otherwise_than_by_default(
+    database: Database,
+) -> None:
+    otherwise(database)
+    lines = [TEST_ONE, TEST_TWO, TEST_THREE]
+    servers = [build_server(load({"CORDBOARD_DATABASE": database.url})) for _ in range(2)]
+    done: list[str] = []
+
+    async def attach(server: Any, number: str) -> None:
+        async with Client(server, elicitation_callback=Person("yes")) as client:
+            asked = {"agent": "local:support", "numbers": [number]}
+            told = read(await client.call_tool("attach_numbers", asked))
+            if told.status == "confirmation_required":
+                plan = {"plan_id": told.plan_id}
+                told = read(await client.call_tool("apply_plan", plan))
+            done.append(told.status)
+
+    async with anyio.create_task_group() as group:
+        for number in lines:
+            for server in servers:
+                group.start_soon(attach, server, number)
+    for server in servers:
+        await server.app.store.close()
+    assert done.count("applied") >= len(lines), done
+    bound = "SELECT number FROM binding WHERE agent = 'local:support' AND number = ANY('{%s}')"
+    assert len(database.run(bound % ",".join(lines))) == len(lines)
+    assert cordboard(database.url, "journal", "verify").returncode == 0
+
+
 # --- trouble ------------------------------------------------------------------------------------
 
 
@@ -422,12 +562,7 @@ async def test_a_standby_is_read_and_says_that_it_takes_no_writes(
 ) -> None:
     database = filled(own_server)
     assert cordboard(database.url, "numbers").returncode == 0  # the key is there
-    own_server.stop()
-    signal = own_server.data / "standby.signal"
-    signal.touch()
-    owner = own_server.data.stat()
-    os.chown(signal, owner.st_uid, owner.st_gid)
-    own_server.start()
+    become_standby(own_server)
     monkeypatch.setenv("CORDBOARD_DATABASE", database.url)
     assert cordboard(database.url, "numbers").returncode == 0
     done = cordboard(database.url, "freeze", "--reason", "drill")
@@ -495,6 +630,63 @@ def test_the_doctor_writes_nothing_but_the_key(looked_at: Database, capsys: Said
     examine(capsys)
     after = [looked_at.run(written.format(name)) for name in ("account", "seal_key", "journal")]
     assert before == after and looked_at.run("SELECT count(*) FROM seal_key") == [(1,)]
+
+
+def test_a_server_elsewhere_is_not_told_as_this_machine_however_it_is_named(
+    looked_at: Database, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, port = looked_at.url.rpartition("/")[2], looked_at.server.port
+    there = f"host=db.example.com&hostaddr=127.0.0.1&port={port}"
+    monkeypatch.setenv("CORDBOARD_DATABASE", f"postgresql://op:{SECRET}@/{name}?{there}")
+    told = examine(capsys)[1]["connection"]
+    assert "not encrypted" in told["value"] and "sslmode=verify-full" in told["remedy"]
+    Path("service.conf").write_text("[elsewhere]\n" + there.replace("&", "\n") + "\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(Path("service.conf").absolute()))
+    named = f"postgresql://op:{SECRET}@/{name}?service=elsewhere"
+    monkeypatch.setenv("CORDBOARD_DATABASE", named)
+    assert "not encrypted" in examine(capsys)[1]["connection"]["value"]
+
+
+def test_an_encrypted_connection_is_told_with_whether_it_is_this_server(
+    own_server: PrivateServer, capsys: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(own_server.data / "tls.pem")
+    owner = own_server.data.stat()
+    os.chown(own_server.data / "tls.pem", owner.st_uid, owner.st_gid)
+    (own_server.data / "tls.pem").chmod(0o600)
+    own_server.settings(ssl="on", ssl_cert_file="tls.pem", ssl_key_file="tls.pem")
+    url = filled(own_server).url
+    monkeypatch.setenv("CORDBOARD_DATABASE", f"{url}?sslmode=require")
+    told = examine(capsys)[1]["connection"]
+    assert told["value"] == "TLS; who answers is not checked" and "verify-full" in told["remedy"]
+    monkeypatch.setenv("CORDBOARD_DATABASE", url)
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "authority.pem"))
+    told = examine(capsys)[1]["connection"]
+    assert told["value"] == "TLS, and the server's name is checked"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(-3, "180 seconds behind"), (3, "180 seconds ahead")]
+)
+def test_a_database_whose_clock_is_another_is_told(
+    looked_at: Database, capsys: Said, minutes: int, said: str
+) -> None:
+    assert examine(capsys)[1]["clock"]["value"] == "the database's is as this machine's"
+    name = looked_at.root.rpartition("/")[2]
+    wrong = f"pg_catalog.clock_timestamp() + interval '{minutes} minutes'"
+    looked_at.run(
+        "CREATE SCHEMA wrong AUTHORIZATION op",
+        "CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+        f"$$ SELECT {wrong} $$",
+        f"ALTER DATABASE {name} SET search_path = wrong, pg_catalog, public",
+    )
+    code, found = examine(capsys)
+    assert code == 1 and said in found["clock"]["value"]
+    assert "synchronised" in found["clock"]["remedy"]
 
 
 def test_a_server_that_may_lose_what_it_confirmed_is_told(
@@ -595,8 +787,48 @@ def test_a_replica_that_is_away_or_none_is_told(
     assert code == 1 and "is no standby" in found["replica"]["value"]
 
 
+def test_a_standby_of_another_server_is_told(
+    looked_at: Database, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stranger(tmp_path / "stranger") as url:
+        monkeypatch.setenv("CORDBOARD_REPLICA", url)
+        code, found = examine(capsys)
+    assert code == 1 and "is a standby of another server" in found["replica"]["value"]
+
+
+@contextmanager
+def stranger(folder: Path) -> Iterator[str]:
+    """A database on a standby of a server that another initdb made."""
+    folder.mkdir()
+    with private_server(folder) as other:
+        other.stop()
+        kept = {
+            name: (other.data / name).read_text() for name in ("postgresql.conf", "pg_hba.conf")
+        }
+        run_as_server("rm", "-r", other.data)
+        other.run("initdb", "-D", other.data, "-U", "postgres", "--no-locale", "-E", "UTF8")
+        for name, text in kept.items():
+            (other.data / name).write_text(text)
+        other.start()
+        url = other.create()
+        bring_up(url)
+        become_standby(other)
+        yield url
+
+
+def become_standby(server: PrivateServer) -> None:
+    """It takes no writes any more, and waits for a primary."""
+    server.stop()
+    signal = server.data / "standby.signal"
+    signal.touch()
+    owner = server.data.stat()
+    os.chown(signal, owner.st_uid, owner.st_gid)
+    server.start()
+
+
 def test_an_engine_older_than_fifteen_is_told() -> None:
-    old = Examined("PostgreSQL 14.9", 140009, 4, False, "on", "", "on", "UTF8", True, ())
+    now = ("on", "", "on", "UTF8", "", True, True, "", ())
+    old = Examined("PostgreSQL 14.9", 140009, 4, False, *now)
     told = _about_engine(old)
     assert not told.ok and "15 and newer" in told.remedy
 

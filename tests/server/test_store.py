@@ -574,15 +574,29 @@ def test_every_statement_is_used_somewhere_and_every_name_used_exists() -> None:
 
 
 def _statements_used() -> Iterator[str]:
-    """First arguments of tx.one, tx.all, tx.run and tx.many; `x*` for f"x{…}"; names in tables."""
+    """First arguments of the methods of tx; `x*` for f"x{…}"; names in tables and in what is asked."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and node.value in QUERIES:
                 yield str(node.value)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _asked(node)
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            if node.func.attr in ("one", "all", "run", "many") and node.args:
+            if node.func.attr in ("one", "all", "run", "send", "many") and node.args:
                 yield from _name(node.args[0], node.func)
+
+
+def _asked(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """Names in pairs ("name", parameters), in a function that gives such or hands them on."""
+    calls = [ast.unparse(n.func) for n in ast.walk(function) if isinstance(n, ast.Call)]
+    given = function.returns is not None and "Ask" in ast.unparse(function.returns)
+    if not given and not any(call in ("tx.prefetch", "found_of") for call in calls):
+        return
+    for node in ast.walk(function):
+        match node:
+            case ast.Tuple([ast.Constant(str(name)), ast.Name() | ast.Dict() | ast.BinOp()]):
+                yield name
 
 
 def _name(argument: ast.expr, function: ast.Attribute) -> Iterator[str]:

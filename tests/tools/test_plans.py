@@ -259,9 +259,10 @@ async def test_a_stale_plan_names_number_field_old_and_new_and_changes_nothing(
         ({"provider": "vonage"}, ["provider", "telnyx", "vonage"]),
         ({"purpose": "PRODUCTION"}, ["purpose", "TEST", "PRODUCTION"]),
         ({"tags": ("protected",)}, ["tags", "none", "protected"]),
+        ({"label": "Hall"}, ['label was "Test Washington", is now "Hall"']),
     ],
 )
-async def test_what_the_level_rested_on_makes_a_plan_stale_too(
+async def test_what_the_choice_or_the_level_rested_on_makes_a_plan_stale_too(
     world: World, change: dict[str, Any], said: list[str]
 ) -> None:
     plan_id = (await planned(world)).plan_id

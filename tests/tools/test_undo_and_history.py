@@ -14,6 +14,7 @@ from tests.world import (
     TEST_TWO,
     Person,
     Reply,
+    SeedNumber,
     World,
     Worlds,
     many,
@@ -179,6 +180,14 @@ async def test_an_undo_that_moved_under_its_own_plan_is_stale(make_world: Worlds
     late = await world.call("apply_plan", plan_id=plan.plan_id)
     assert late.status == "plan_rejected" and "local:night" in late.message
     assert await world.holders(TEST_ONE) == ["local:night"]
+
+
+async def test_an_undo_does_not_mind_how_a_number_is_called_meanwhile(world: World) -> None:
+    done = await world.done("attach_numbers", agent="local:support", **ONE)
+    undo = await world.call("undo_plan", plan_id=done.plan_id)
+    await world.put_number(SeedNumber(TEST_ONE, "telnyx", "Hall", "TEST"))
+    assert (await world.call("apply_plan", plan_id=undo.plan_id)).status == "applied"
+    assert await world.holders(TEST_ONE) == []
 
 
 async def test_an_undo_is_refused_if_what_it_brings_back_is_gone(

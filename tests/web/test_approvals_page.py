@@ -564,6 +564,7 @@ async def test_a_thousand_numbers_are_paged_searched_and_never_taken_for_fewer(
             assert page.numbers == numbers[:50] and "1 to 50 of 1,000 numbers" in page.text
             whole = "Approving applies the whole plan at once: 1,000 numbers, not only those shown"
             assert whole in page.text and "998 TEST numbers" in page.text
+            assert "Tagged protected or emergency_callback: none." in page.text
             assert "1,000 numbers nobody changes to local:support" in page.text
             page = await visitor.open(page.links["Next"])
             assert page.numbers == numbers[50:100] and "Page 2 of 20" in page.text

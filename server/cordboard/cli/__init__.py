@@ -28,6 +28,10 @@ def main() -> None:
 
         sys.exit(serve_stdio())
     else:
-        from cordboard.cli.commands import run
+        try:
+            from cordboard.cli.commands import run
 
-        sys.exit(run(arguments))
+            sys.exit(run(arguments))
+        except KeyboardInterrupt:  # before there was anything to stop
+            sys.stderr.write("Stopped.\n")
+            sys.exit(130)

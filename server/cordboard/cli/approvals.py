@@ -5,7 +5,9 @@ The safe directions (reject, freeze) ask for no passphrase; every other one does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
@@ -17,15 +19,20 @@ from cordboard.app import App
 from cordboard.approvers import VerifiedApprover, check_subjects
 from cordboard.cli import terminal
 from cordboard.cli.plans import AsJson, PlanId, caller, find, plans_app, print_changes
-from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.cli.session import at_terminal, console, errors, print_json, with_app
 from cordboard.cli.working import working
 from cordboard.display import printable, quoted, shown
 from cordboard.errors import Frozen, InvalidArguments, NotAllowed
+from cordboard.guard import Question
+from cordboard.policy import Required
+from cordboard.service import Caller
 from cordboard.stores.plans import PlanRecord
 
 _WAITS = ("confirmation_required", "awaiting_approval", "approved")
 _TOOK_EFFECT = ("applied", "partly_applied", "applying", "unknown")
 _LONGEST_REASON = 500
+
+_AT_LEAST = Required("person", "what is asked for on the command line, an approver approves")
 
 approvers_app = typer.Typer(help="Who may approve, with a passphrase of their own.")
 
@@ -34,7 +41,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.add_typer(plans_app, name="plans")
     app.add_typer(approvers_app, name="approvers")
-    for command in (approve, reject, freeze, unfreeze):
+    for command in (approve, reject, undo, freeze, unfreeze):
         app.command()(command)
 
 
@@ -43,7 +50,7 @@ def approve(plan_id: PlanId) -> None:
     with working("reading how it stands"):
         before = with_app(lambda app: _before_approval(app, plan_id))
     if before.result.status not in _WAITS:
-        _print_outcome(before.record, before.result)
+        print_outcome(before.record, before.result)
         raise typer.Exit(0 if before.result.status == "applied" else 1)
     console.print(Text(before.text))
     if before.nobody_enrolled:
@@ -57,7 +64,7 @@ def approve(plan_id: PlanId) -> None:
     else:
         approver = terminal.identify()
     result = _approve(before.record, approver)
-    _print_outcome(before.record, result)
+    print_outcome(before.record, result)
     raise typer.Exit(0 if result.status in ("applied", "approved") else 1)
 
 
@@ -94,11 +101,19 @@ async def _seen_through(record: PlanRecord, approver: VerifiedApprover, app: App
 
 
 def _approve(record: PlanRecord, approver: VerifiedApprover) -> ChangeResult:
+    count = len(record.plan.draft.changes)
+    doing = "applying 1 change" if count == 1 else f"applying {count:,} changes"
+    with stoppable(record.plan_id), working(doing):
+        return with_app(partial(_seen_through, record, approver))
+
+
+@contextmanager
+def stoppable(plan_id: str) -> Iterator[None]:
+    """Within, Ctrl-C names where to look: what was sent to a vendor is done all the same."""
     try:
-        with working("applying"):
-            return with_app(partial(_seen_through, record, approver))
+        yield
     except KeyboardInterrupt:
-        told = f"`cordboard plans show {record.plan_id}` tells what became of the plan."
+        told = f"`cordboard plans show {plan_id}` tells what became of the plan."
         errors.print(Text(f"Stopped. {told}", style="red"))
         raise typer.Exit(130) from None
 
@@ -108,7 +123,7 @@ def reject(
     why: Annotated[str, typer.Option(help="For the record.")] = "",
 ) -> None:
     """Decline a plan for good. Asks for no passphrase."""
-    _short_enough("--why", why)
+    short_enough("--why", why)
 
     async def work(app: App) -> tuple[PlanRecord, ChangeResult]:
         approvals = app.service.approvals
@@ -119,9 +134,37 @@ def reject(
     record, result = with_app(work)
     if result.status in _TOOK_EFFECT:
         errors.print(Text("Too late to reject: the plan was applied.", style="red"))
-        _print_outcome(record, result)
+        print_outcome(record, result)
         raise typer.Exit(1)
-    console.print(Text(result.message))
+    console.print(Text(at_terminal(result.message)))
+
+
+def undo(
+    plan_id: PlanId,
+    reason: Annotated[str, typer.Option(help="Shown to whoever approves.")] = "",
+) -> None:
+    """Plan the reverse of an applied plan, approve it with your passphrase, and apply it at once."""
+    short_enough("--reason", reason)
+
+    async def work(app: App) -> ChangeResult | Question:
+        app.service.approvals.writable()
+        terminal.require("cordboard undo PLAN")
+        await find(app, plan_id)
+        return await app.service.changes.undo(caller_of_a_person(app), plan_id, reason)
+
+    with working("planning"):
+        result = with_app(work)
+    if isinstance(result, Question):
+        raise TypeError("a caller who cannot be asked was asked")
+    if result.status not in _WAITS:
+        console.print(Text(at_terminal(result.message), style="red"))
+        raise typer.Exit(1)
+    approve(result.plan_id)
+
+
+def caller_of_a_person(app: App) -> Caller:
+    """Whoever runs this command; what they ask for waits for an approver, whatever policy says."""
+    return replace(caller(app), least=_AT_LEAST)
 
 
 @approvers_app.callback(invoke_without_command=True)
@@ -189,9 +232,9 @@ def freeze(
     """Stop all routing changes at once. Calls go on; asks for no passphrase."""
     if not reason.strip():
         raise InvalidArguments("--reason is empty.", "Say why: it is shown to whoever asks.")
-    _short_enough("--reason", reason)
+    short_enough("--reason", reason)
     result = with_app(lambda app: app.service.changes.freeze(caller(app), reason))
-    console.print(Text(result.message))
+    console.print(Text(at_terminal(result.message)))
 
 
 def unfreeze() -> None:
@@ -232,11 +275,15 @@ async def _frozen_since(app: App) -> str:
     return f"{state['frozen_at']} by {shown(state['frozen_by'])} ({quoted(state['frozen_reason'])})"
 
 
-def _short_enough(option: str, text: str) -> None:
+def short_enough(option: str, text: str) -> None:
+    """Raises: InvalidArguments for words that are too many to be shown to anybody."""
     if len(text) > _LONGEST_REASON:
         raise InvalidArguments(f"{option} takes at most {_LONGEST_REASON} characters.")
 
 
-def _print_outcome(record: PlanRecord, result: ChangeResult) -> None:
-    console.print(Text(result.message, style="green" if result.status == "applied" else "red"))
+def print_outcome(record: PlanRecord, result: ChangeResult) -> None:
+    """What became of a plan, with its first changes."""
+    console.print(
+        Text(at_terminal(result.message), style="green" if result.status == "applied" else "red")
+    )
     print_changes(record, result)

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn
 from rich.table import Table
 from rich.text import Text
 
 from cordboard.answers import AgentList, AgentShape, Listing, NumberList, NumberShape
 from cordboard.app import App
 from cordboard.cli.plans import AsJson
-from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.cli.session import console, errors, print_json, print_table, with_app
+from cordboard.cli.working import bar_of
 from cordboard.clock import stamp
 from cordboard.display import shown
 from cordboard.platforms import NumberFilter
@@ -29,7 +29,6 @@ from cordboard.platforms.local.importing import Imported, contents, import_file
 _PAGE = 200
 _LONG_FILE = 200_000
 """Bytes from which on a progress bar is worth its place."""
-_PIPED_WIDTH = 160
 
 Platform = Annotated[
     Literal["local", "bland", "synthflow", "unleashx"] | None,
@@ -98,8 +97,7 @@ def _progress(size: int) -> Iterator[Tell]:
         with _stoppable(quiet) as tell:
             yield tell
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bar:
+    with bar_of(MofNCompleteColumn()) as bar:
         task = bar.add_task("reading")
 
         def show(phase: str, done: int, total: int) -> None:
@@ -214,11 +212,10 @@ def _cells(row: NumberShape) -> tuple[str, ...]:
 
 
 def _print(table: Table, listed: Listing) -> None:
-    """A table as wide as the terminal, or as it needs to be in a pipe; then what there is to say."""
+    """The table, then what there is to say."""
     table.columns[0].no_wrap = True
     if table.row_count:
-        wide = console if console.is_terminal else Console(width=_PIPED_WIDTH)
-        wide.print(table, soft_wrap=False)
+        print_table(table)
     else:
         console.print(Text(listed.message))
     for part in listed.incomplete:

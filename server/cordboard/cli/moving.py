@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn
 from rich.table import Table
 from rich.text import Text
 
 from cordboard.cli.plans import AsJson
-from cordboard.cli.session import console, errors, print_json
+from cordboard.cli.session import console, errors, print_json, print_table
+from cordboard.cli.working import bar_of
 from cordboard.config import Settings, load
 from cordboard.errors import ConfigError, ReadOnly
 from cordboard.stores.copying import Copied, copy
@@ -23,7 +23,6 @@ from cordboard.stores.sqlite.copying import SqliteSide
 from cordboard.stores.sqlite.tables import schema_tables
 
 _SCHEMES = ("sqlite", "postgresql", "postgres")
-_PIPED_WIDTH = 120
 _DIGITS = 16
 """So much of a digest is shown; `--json` has all of it."""
 
@@ -44,8 +43,8 @@ def copy_store(
 ) -> None:
     """Copy a whole store, its journal and its key included, and verify both sides.
 
-    Stop the servers on the source first. Stopped halfway, run it again: it goes on where it was.
-    No program uses the target before it is whole.
+    Stop the servers on both first. Stopped halfway, run it again: it goes on where it was. No
+    program that starts uses the target before it is whole.
     """
     if load().read_only:
         raise ReadOnly("This process changes nothing.")
@@ -98,8 +97,7 @@ def _progress() -> Iterator[Tell]:
     if not errors.is_terminal:
         yield lambda *_: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bar:
+    with bar_of(MofNCompleteColumn()) as bar:
         task = bar.add_task("looking")
 
         def show(phase: str, done: int, total: int) -> None:
@@ -125,7 +123,7 @@ def _tell(copied: Copied, source: Settings, target: Settings) -> None:
     else:
         errors.print(Text("The two sides are not the same; nothing uses the target.", style="red"))
     errors.print(
-        "Stop the servers on the source and run the same command again: it goes on where it was."
+        "Stop the servers on both and run the same command again: it goes on where it was."
     )
 
 
@@ -143,8 +141,7 @@ def _print_tables(copied: Copied) -> None:
         said = "same on both sides" if one.same else "in the source\nin the target"
         table.add_row(one.table, rows, digests, said, style=style)
     table.columns[1].justify = "right"
-    wide = console if console.is_terminal else Console(width=_PIPED_WIDTH)
-    wide.print(table, soft_wrap=False)
+    print_table(table)
     if empty:
         console.print(f"{empty} tables are empty on both sides.")
 

@@ -12,7 +12,7 @@ from cordboard.answers import ChangeResult
 from cordboard.app import App
 from cordboard.approvers import VerifiedApprover
 from cordboard.cli import terminal
-from cordboard.cli.session import console, errors, print_json, with_app
+from cordboard.cli.session import at_terminal, console, errors, print_json, with_app
 from cordboard.clock import stamp
 from cordboard.display import quoted, shown
 from cordboard.engine.settling import Said
@@ -104,7 +104,7 @@ def show_plan(plan_id: PlanId, as_json: AsJson = False) -> None:
     for warning in result.warnings:
         console.print(Text(f"Warning: {shown(warning)}", style="yellow"))
     console.print(Text(f"Level {plan.level}: {shown(plan.why)}."))
-    console.print(Text(result.message))
+    console.print(Text(at_terminal(result.message)))
 
 
 Word = Annotated[
@@ -198,7 +198,8 @@ def _print_question(record: PlanRecord, asked: list[str], word: str) -> None:
 
 
 def _print_settled(record: PlanRecord, result: ChangeResult) -> None:
-    console.print(Text(result.message, style="green" if result.status == "applied" else "red"))
+    style = "green" if result.status == "applied" else "red"
+    console.print(Text(at_terminal(result.message), style=style))
     print_changes(record, result)
     if result.status == "unknown":
         command = f"cordboard plans settle {record.plan_id} --as"
@@ -242,4 +243,4 @@ def print_changes(record: PlanRecord, result: ChangeResult) -> None:
             console.print(Text(f"  {shape.outcome}: {facts.describe_change(change)}{detail}"))
     if len(drafted) > len(told):
         more = f"`cordboard plans show {record.plan_id}` lists them all."
-        console.print(Text(f"  … and {len(drafted) - len(told)} more: {more}"))
+        console.print(Text(f"  … and {len(drafted) - len(told):,} more: {more}"))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -17,7 +14,7 @@ from rich.text import Text
 from cordboard import journal
 from cordboard.app import App
 from cordboard.cli.plans import AsJson
-from cordboard.cli.session import console, errors, print_json, standard_output, with_app
+from cordboard.cli.session import console, errors, print_json, with_app, written
 from cordboard.config import load
 from cordboard.display import quoted, shown
 from cordboard.errors import ConfigError, StoreUnavailable
@@ -177,21 +174,19 @@ def export_journal(
     async def work(app: App) -> None:
         account = app.settings.account
         end = await app.store.read(lambda tx: journal.head(tx, account))
-        with _opened(file) as out:
+        with written(file) as out:
             if head:
                 _write(out, {"account": end.account, "seq": end.seq, "hash": end.hash})
                 return
             after = 0
-            while after < end.seq and (page := await app.store.read(_page(account, after))):
+            while after < end.seq and (
+                page := await app.store.read(partial(journal.page, account=account, after=after))
+            ):
                 for row in page:
                     _write(out, _line(row))
                 after = page[-1]["seq"]
 
     with_app(work)
-
-
-def _page(account: str, after: int) -> Callable[[Transaction], list[Row]]:
-    return lambda tx: tx.all("journal_page", account=account, after=after, limit=_PAGE)
 
 
 def _shown_rule(rule: Rule) -> dict[str, Any]:
@@ -201,30 +196,6 @@ def _shown_rule(rule: Rule) -> dict[str, Any]:
 
 def _write(out: TextIO, item: dict[str, Any]) -> None:
     out.write(json.dumps(item, ensure_ascii=False, default=str) + "\n")
-
-
-@contextmanager
-def _opened(file: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file written aside and put into place whole."""
-    if file is None:
-        yield standard_output()
-        return
-    try:
-        draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
-        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as out:
-                yield out
-                out.flush()
-                os.fsync(out.fileno())
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc
-        raise ConfigError(
-            f"{shown(str(file))} cannot be written: {why}.", "Check the path."
-        ) from None
 
 
 @policy_app.command("show")

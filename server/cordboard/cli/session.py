@@ -9,19 +9,37 @@ import errno
 import json
 import logging
 import os
+import re
+import secrets
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, TextIO, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import anyio
-from rich.console import Console
+from rich import console as rich_console
+from rich.table import Table
 
 from cordboard import logs
 from cordboard.app import App, build
 from cordboard.config import load
+from cordboard.display import shown
 from cordboard.errors import ConfigError, CordboardError
 
 T = TypeVar("T")
+
+_PIPED_WIDTH = 160
+
+
+class Console(rich_console.Console):
+    """Rich's, for which a reader who has read enough is no failure: `cordboard … | head`."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        _drop_output()
+        raise SystemExit(0)
+
 
 console = Console(highlight=False, soft_wrap=True, emoji=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -46,8 +64,19 @@ _AT_A_TERMINAL = {
     "list_agents": "`cordboard agents`",
     "list_numbers": "`cordboard numbers`",
     "list_changes": "`cordboard plans --all`",
+    "get_plan": "`cordboard plans show`",
+    "apply_plan": "`cordboard approve`",
+    "undo_plan": "`cordboard undo`",
 }
-"""What an error's remedy calls by the tool's name, as a person at a terminal calls it."""
+"""What is called by the tool's name, as a person at a terminal calls it."""
+
+
+def at_terminal(said: str) -> str:
+    """A text of ours with commands in place of the names of tools."""
+    for tool, here in _AT_A_TERMINAL.items():
+        said = re.sub(rf"\b{tool} with plan_id (plan_\w+)", rf"{here[:-1]} \1`", said)
+        said = said.replace(tool, here)
+    return said
 
 
 def guarded(command: Callable[[], int], *, as_json: bool = False) -> int:
@@ -58,11 +87,8 @@ def guarded(command: Callable[[], int], *, as_json: bool = False) -> int:
             sys.stdout.flush()
     except CordboardError as exc:
         if as_json:
-            print_json({"error": {"code": exc.code, "what": exc.what, "remedy": exc.remedy}})
-        said = str(exc)
-        for tool, here in _AT_A_TERMINAL.items():
-            said = said.replace(tool, here)
-        errors.print(said, style="red", markup=False)
+            print_json({"error": _as_json(exc)})
+        errors.print(at_terminal(str(exc)), style="red", markup=False)
         return 2 if isinstance(exc, ConfigError) else 1
     except KeyboardInterrupt:
         errors.print("Stopped.", style="red")
@@ -75,6 +101,13 @@ def guarded(command: Callable[[], int], *, as_json: bool = False) -> int:
         errors.print(f"The output cannot be written: {exc.strerror or exc}.", style="red")
         return 1
     return code
+
+
+def _as_json(exc: CordboardError) -> dict[str, Any]:
+    """A refusal for a program; of numbers, each with why it is refused."""
+    told: dict[str, Any] = {"code": exc.code, "what": exc.what, "remedy": exc.remedy}
+    problems = getattr(exc, "problems", ())
+    return told | ({"problems": [asdict(problem) for problem in problems]} if problems else {})
 
 
 def _drop_output() -> None:
@@ -92,3 +125,44 @@ def standard_output() -> TextIO:
 def print_json(data: Any) -> None:
     """One JSON document for a program to read."""
     standard_output().write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(table: Table) -> None:
+    """A table as wide as the terminal, or as it needs to be in a pipe."""
+    wide = console if console.is_terminal else Console(width=_PIPED_WIDTH)
+    wide.print(table, soft_wrap=False)
+
+
+@contextmanager
+def written(file: Path | None) -> Iterator[TextIO]:
+    """Where to write: standard output, or a file written aside and put into place whole.
+
+    Raises: ConfigError where it cannot be written; an older file is then as it was.
+    """
+    if file is None:
+        yield standard_output()
+        return
+    try:
+        if (
+            file.exists() and not file.is_file()
+        ):  # a device or a pipe: nothing is put into its place
+            with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+                yield out
+            return
+        draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with os.fdopen(
+                handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise ConfigError(
+            f"{shown(str(file))} cannot be written: {why}.", "Check the path."
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from cordboard import progress
 from cordboard.cli.session import errors
@@ -15,14 +15,19 @@ _PATIENCE = 0.5
 """Seconds after which a person wonders whether anything is happening."""
 
 
+def bar_of(told: ProgressColumn) -> Progress:
+    """A bar on standard error: what is done, how far it is as `told` says, and for how long."""
+    columns = (TextColumn("{task.description}"), BarColumn(), told, TimeElapsedColumn())
+    return Progress(*columns, console=errors, transient=True)
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Within, a bar shows what is done and for how long; how much of it, where the work tells."""
     if not errors.is_interactive:
         yield
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
-    bar = Progress(*columns, TimeElapsedColumn(), console=errors, transient=True)
+    bar = bar_of(TextColumn("{task.fields[told]}"))
     task = bar.add_task(what, total=None, told="")
 
     async def hear(done: float, total: float, said: str) -> None:

@@ -98,9 +98,12 @@ class Engine:
 
     async def caught_up(self, record: PlanRecord) -> PlanRecord:
         """The record, gone on with or settled first where that is due."""
+        return await self._caught_up(record)
+
+    async def _caught_up(self, record: PlanRecord, *, patient: bool = False) -> PlanRecord:
         if record.state not in plans.UNDER_WAY or self._read_only or self._background is None:
             return record
-        return await self._background.caught_up(record)
+        return await self._background.caught_up(record, patient=patient)
 
     async def settle(
         self, record: PlanRecord, said: Mapping[str, Said], by: VerifiedApprover | None = None
@@ -108,7 +111,7 @@ class Engine:
         """What became of an `unknown` plan: settled where due, else read again, else as `said` of
         each number by an approver. Only the record changes. Raises: as Settling.settle does;
         NotSupported where this process has no way to its platform."""
-        record = await self.caught_up(record)
+        record = await self._caught_up(record, patient=True)
         if record.state != "unknown":
             return record
         known = self._background.settlings if self._background else {}

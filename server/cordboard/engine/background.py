@@ -20,6 +20,7 @@ from cordboard.engine.workers import Workers
 from cordboard.errors import CordboardError
 from cordboard.platforms import RemotePlatform
 from cordboard.stores import Store, Transaction, operations, plans
+from cordboard.stores.operations import Operation
 from cordboard.stores.plans import PlanRecord
 
 logger = logging.getLogger("cordboard")
@@ -27,6 +28,7 @@ _LOOK_SECONDS = 0.1
 _AGAIN_SECONDS = 30.0
 _CATCH_UP_SECONDS = 5.0
 """How long somebody who asks after a plan waits for what is due to be taken up."""
+_PEEK_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -48,7 +50,10 @@ class Background:
         self._last_said = ""
         self._not_before: dict[str, str] = {}  # approved plans that could not be applied: try when
         # A clock that is not the machine's is set by hand, and everything goes by it.
-        timer = Timer(steady if clock is system_clock else lambda: clock().timestamp())
+        self._sleep = sleep
+        timer = self._timer = Timer(
+            steady if clock is system_clock else lambda: clock().timestamp()
+        )
         self.ways = {
             name: StepByStep(store, platform, permission, self._workers, clock, pace, sleep, timer)
             for name, platform in platforms.items()
@@ -58,17 +63,32 @@ class Background:
             for name, platform in platforms.items()
         }
 
-    async def caught_up(self, record: PlanRecord) -> PlanRecord:
-        """The record, gone on with or settled first where that is due."""
+    async def caught_up(self, record: PlanRecord, *, patient: bool = False) -> PlanRecord:
+        """The record, gone on with or settled first where that is due. `patient`: as long as it
+        takes, in a process that was started for this alone."""
         way = self.ways.get(record.plan.platform)
-        found = await self._store.glance(
-            lambda tx: operations.find(tx, record.plan.account, record.plan_id)
-        )
-        if found is None or way is None:
+        if way is None or await self._operation(record) is None:
             return record
-        with anyio.move_on_after(_CATCH_UP_SECONDS):
-            await way.recover(found)
+        longest = way.watch.longest if patient else 0.0
+        with anyio.move_on_after(_CATCH_UP_SECONDS + longest):
+            await self._recovered(way, record, longest)
         return await self._store.read(lambda tx: plans.find_again(tx, record))
+
+    async def _recovered(self, way: StepByStep, record: PlanRecord, longest: float) -> None:
+        """Take it up, within so many seconds, once nobody else is seen to be at it."""
+        mine, deadline = False, self._timer.steady() + longest
+        while (found := await self._operation(record)) is not None:
+            if way.watch.is_due(found) or way.is_recovering(record.plan_id):
+                await way.recover(found)
+                mine = True
+            worth_it = mine or way.watch.is_overdue(found)
+            if not worth_it or self._timer.steady() >= deadline:
+                return
+            await self._sleep(min(_PEEK_SECONDS, max(_LOOK_SECONDS, way.watch.left(found))))
+
+    async def _operation(self, record: PlanRecord) -> Operation | None:
+        account, plan_id = record.plan.account, record.plan_id
+        return await self._store.glance(lambda tx: operations.find(tx, account, plan_id))
 
     async def joined(self, record: PlanRecord) -> PlanRecord:
         """The record once what is under way has ended, or as long as a call may wait."""
@@ -98,14 +118,15 @@ class Background:
     async def _begin(self, account: str, group: TaskGroup, name: str) -> None:
         """Begin everything that is due at one platform: what a dead process left, what can be
         settled now, and what was approved where it could not be applied."""
-        now, never = stamp(self._clock()), self.ways[name].never()
-        due, waiting = await self._store.glance(
-            partial(_waiting, account=account, platform=name, now=now, never=never)
+        now, way = stamp(self._clock()), self.ways[name]
+        until, never = way.watch.bounds()
+        listed, waiting = await self._store.glance(
+            partial(_waiting, account=account, platform=name, now=now, until=until, never=never)
         )
-        for found in due:
-            way = self.ways[name]
-            if way.is_due(found) and not way.is_recovering(found.plan_id):
-                group.start_soon(self._noted, self.ways[name].recover, found)
+        way.watch.only(listed)
+        for found in listed:
+            if way.watch.is_due(found) and not way.is_recovering(found.plan_id):
+                group.start_soon(self._noted, way.recover, found)
         for plan_id in waiting:
             if self._not_before.get(plan_id, "") <= now:
                 self._not_before[plan_id] = later(self._clock(), _AGAIN_SECONDS)
@@ -130,10 +151,11 @@ class Background:
 
 
 def _waiting(
-    tx: Transaction, *, account: str, platform: str, now: str, never: str
-) -> tuple[list[operations.Operation], list[str]]:
-    """The operations that are due, and the plans that were approved elsewhere."""
-    key = {"account": account, "platform": platform, "now": now}
-    tx.prefetch(("operations_due", key | {"never": never}), ("plans_approved", key))
-    due = operations.due(tx, account, platform, now, never)
+    tx: Transaction, *, account: str, platform: str, now: str, until: str, never: str
+) -> tuple[list[Operation], list[str]]:
+    """The operations due until a moment, and the plans that were approved elsewhere."""
+    key = {"account": account, "platform": platform}
+    due_key, approved_key = key | {"now": until, "never": never}, key | {"now": now}
+    tx.prefetch(("operations_due", due_key), ("plans_approved", approved_key))
+    due = operations.due(tx, account, platform, until, never)
     return due, plans.approved(tx, account, platform, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from cordboard import journal
 from cordboard.clock import Clock, later, stamp
@@ -13,7 +14,7 @@ from cordboard.engine.verdicts import SOON_SECONDS
 from cordboard.journal import Event
 from cordboard.platforms import Call, RemotePlatform
 from cordboard.stores import Store, T, Transaction, operations, plans
-from cordboard.stores.operations import SETTLED, Operation, Step
+from cordboard.stores.operations import FREE, SETTLED, Operation, Step
 from cordboard.stores.plans import PlanRecord, State
 
 
@@ -29,8 +30,10 @@ class Book:
         clock: Clock,
         pace: Pace,
         timer: Timer,
+        since: float | None = None,
     ) -> None:
-        self._timer = timer
+        """`since`: from when on nobody else sent anything of it, as `Watch.since` tells."""
+        self._timer, self._since = timer, since
         self._store, self._operation, self._clock, self._pace = store, operation, clock, pace
         self._abilities = platform.abilities
         self.record, self.started_at = record, operation.started_at
@@ -65,7 +68,7 @@ class Book:
         quiet = self._pace.window_of(self._abilities) + self._pace.quiet_of(self._abilities)
         settle_at = later(self._clock(), quiet)
         for step in steps:
-            self._timer.begin(self.record.plan_id, step.position, quiet)
+            self._timer.begin(self.record.plan_id, step.position, quiet, settle_at)
         marked = [
             replace(s, state="sending", settle_at=settle_at, tries=s.tries + 1) for s in steps
         ]
@@ -83,6 +86,10 @@ class Book:
 
     async def settled(self, event: str, *steps: Step) -> None:
         """What is known of these numbers now; those that are settled are let go."""
+        for step in steps:
+            if step.state == "unknown" and step.settle_at:
+                seconds = (datetime.fromisoformat(step.settle_at) - self._clock()).total_seconds()
+                self._timer.begin(self.record.plan_id, step.position, seconds, step.settle_at)
 
         def work(tx: Transaction) -> None:
             self._put(tx, event, steps, {})
@@ -94,38 +101,57 @@ class Book:
 
     def is_due(self, step: Step) -> bool:
         """Whether reading settles this unknown step now."""
-        mine = self._timer.over(self.record.plan_id, step.position)
-        return step.state == "unknown" and "" < step.settle_at <= self.now() and mine
+        if step.state != "unknown" or not step.settle_at:
+            return False
+        by_the_clock = step.settle_at <= self.now() or self._is_own(step)
+        return by_the_clock and self._timer.over(self.record.plan_id, step.position)
 
-    def misdated(self, step: Step) -> bool:
-        """Whether it waits for a moment that cannot be: the clock was set back since."""
-        longest = self._pace.longest_of(self._abilities)
-        return step.state == "unknown" and step.settle_at > later(self._clock(), longest)
+    def is_left(self, step: Step) -> bool:
+        """Whether somebody else sent it and says nothing more, or it waits for a moment that tells
+        nothing here: of another machine's clock, or one that was set back since."""
+        if step.state != "unknown" or not step.settle_at:
+            return step.state == "sending"
+        if step.settle_at > later(self._clock(), self._pace.longest_of(self._abilities)):
+            return True
+        return self._since is not None and not self._is_own(step)
+
+    def _is_own(self, step: Step) -> bool:
+        """Whether its moment is of this process, which then knows by its steady clock when it is."""
+        return self._timer.is_own(self.record.plan_id, step.position, step.settle_at)
 
     async def taken_over(self, steps: Sequence[Step]) -> None:
-        """Somebody else sent these and says nothing more; it may have been a moment ago, whatever
-        the clock was set to meanwhile."""
-        pace, abilities = self._pace, self._abilities
-        soonest = later(self._clock(), pace.request + pace.window_of(abilities))
+        """These were left by somebody: they are settled when nothing can come of them any more."""
         why = "whoever sent it gave no answer"
         told = [
-            replace(s, state="unknown", detail=why, settle_at=max(s.settle_at, soonest))
-            for s in steps
+            replace(
+                step,
+                state="unknown",
+                detail=why if step.state == "sending" else step.detail,
+                settle_at=self._settle_at(step),
+            )
+            for step in steps
         ]
         await self.settled("lost", *told)
+
+    def _settle_at(self, step: Step) -> str:
+        """When nothing can come any more of what somebody else sent."""
+        pace, abilities, now = self._pace, self._abilities, self._clock()
+        quiet, window = pace.quiet_of(abilities), pace.window_of(abilities)
+        sent = step.state == "sending"
+        if self._since is not None:
+            over = self._since + quiet + (window if sent else 0.0)
+            return later(now, max(0.0, over - self._timer.steady()))
+        if sent:  # it may have been a moment ago, whatever the clock was set to meanwhile
+            return max(step.settle_at, later(now, pace.request + window))
+        return later(now, quiet)
 
     async def lost(self, steps: Sequence[Step], *, sent: bool = True) -> None:
         """No usable answer came: the numbers stay held until reading decides. `sent` false: nothing
         left, so reading may decide soon."""
         quiet = self._pace.quiet_of(self._abilities)
-        wait = quiet if sent else min(quiet, SOON_SECONDS)
-        settle_at = later(self._clock(), wait)
-        for step in steps:
-            self._timer.begin(self.record.plan_id, step.position, wait)
-        await self.settled(
-            "lost",
-            *(replace(s, state="unknown", settle_at=settle_at) for s in steps),
-        )
+        settle_at = later(self._clock(), quiet if sent else min(quiet, SOON_SECONDS))
+        told = [replace(s, state="unknown", settle_at=settle_at) for s in steps]
+        await self.settled("lost", *told)
 
     async def gone_on(self) -> None:
         """What was unknown is known, and the rest is sent."""
@@ -149,7 +175,7 @@ class Book:
             record = plans.find_again(tx, self.record)
             waiting = [s.settle_at for s in record.steps if s.state == "unknown" and s.settle_at]
             if any(step.state in ("ready", "sending") for step in record.steps):
-                operations.keep(tx, self._operation, self.now())  # somebody goes on with it
+                operations.keep(tx, self._operation, FREE)
             elif waiting:
                 plans.move_on(tx, record, "unknown", "", "", _outcomes(record))
                 operations.keep(tx, self._operation, min(waiting))

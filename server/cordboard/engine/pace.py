@@ -8,30 +8,47 @@ from dataclasses import dataclass, field
 from cordboard.platforms import Abilities
 
 Sleep = Callable[[float], Awaitable[None]]
+_ROUNDED = 0.001
+"""Seconds by which a stamp may be early: it has milliseconds."""
 
 
 @dataclass
 class Timer:
     """What this process knows of its own requests, by a clock that nobody sets.
 
-    The store's times are wall time, the only one that processes share; when that jumps ahead, a
-    request sent a moment ago must not be taken for one of long ago.
+    The store's times are wall time; when that jumps ahead, a request sent a moment ago must not be
+    taken for one of long ago.
     """
 
     steady: Callable[[], float]
-    until: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
+    until: dict[str, dict[int, tuple[float, str]]] = field(
+        default_factory=dict[str, dict[int, tuple[float, str]]]
+    )
 
-    def begin(self, plan_id: str, position: int, seconds: float) -> None:
-        """From now on it may take so long until nothing of a request is under way any more."""
-        self.until[plan_id, position] = self.steady() + seconds
+    def begin(self, plan_id: str, position: int, seconds: float, settle_at: str) -> None:
+        """From now on it may take so long until nothing of a request is under way any more. The
+        store keeps that moment as `settle_at`."""
+        self.until.setdefault(plan_id, {})[position] = (self.steady() + seconds, settle_at)
 
     def over(self, plan_id: str, position: int) -> bool:
         """Whether that time has passed, or was never ours to know."""
-        return self.steady() >= self.until.get((plan_id, position), 0.0)
+        moment, _ = self._known(plan_id, position)
+        return self.steady() >= moment - _ROUNDED
+
+    def is_own(self, plan_id: str, position: int, settle_at: str) -> bool:
+        """Whether it was this process that recorded this moment for it."""
+        return self._known(plan_id, position)[1] == settle_at
+
+    def has(self, plan_id: str, settle_at: str) -> bool:
+        """Whether it was this process that recorded this moment for any part of the plan."""
+        return any(own == settle_at for _, own in self.until.get(plan_id, {}).values())
 
     def forget(self, plan_id: str) -> None:
         """The plan is closed."""
-        self.until = {key: moment for key, moment in self.until.items() if key[0] != plan_id}
+        self.until.pop(plan_id, None)
+
+    def _known(self, plan_id: str, position: int) -> tuple[float, str]:
+        return self.until.get(plan_id, {}).get(position, (0.0, ""))
 
 
 @dataclass(frozen=True, slots=True)

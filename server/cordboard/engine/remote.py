@@ -27,6 +27,7 @@ from cordboard.engine.permission import (
     use_approval,
 )
 from cordboard.engine.run import Run
+from cordboard.engine.watching import Watch
 from cordboard.engine.workers import Workers
 from cordboard.errors import NotAllowed, NumberHeld, StoreUnavailable, refusal
 from cordboard.guard import Clearance
@@ -58,6 +59,7 @@ class StepByStep:
         self._store, self._platform, self._permission = store, platform, permission
         self._workers, self._clock, self._pace, self._sleep = workers, clock, pace, sleep
         self._recovering: dict[str, anyio.Event] = {}
+        self.watch = Watch(platform.abilities, clock, pace, timer, one_clock=store.one_clock)
 
     async def apply(self, clearance: Clearance, *, stay: bool = True) -> PlanRecord:
         """Apply exactly the cleared plan, as far as it comes while a call may wait; where the
@@ -99,25 +101,27 @@ class StepByStep:
             return
         self._recovering[found.plan_id] = ended = anyio.Event()
         try:
-            if self.is_due(found):
+            if self.watch.is_due(found) and await self._is_left(found):
                 await self._take_over(found)
         finally:
             del self._recovering[found.plan_id]
             ended.set()
 
-    def is_due(self, found: Operation) -> bool:
-        """Whether any process may take it over now; so too where the clock was set back since."""
-        return found.due_at <= self._now() or found.due_at > self.never()
-
-    def never(self) -> str:
-        """A moment after which none in the store can lie."""
-        return later(self._clock(), self._pace.longest_of(self._platform.abilities))
-
     def is_recovering(self, plan_id: str) -> bool:
         """Whether this process is at it already."""
         return plan_id in self._recovering
 
+    async def _is_left(self, found: Operation) -> bool:
+        """Whether nobody is at it, and nobody waits for a quiet period that is not over here."""
+        since = self.watch.since(found)
+        if since is not None:
+            steps = partial(operations.steps, account=found.account, plan_id=found.plan_id)
+            self.watch.noted(found, await self._store.read(steps))
+        return self.watch.is_due(found)
+
     async def _take_over(self, found: Operation) -> None:
+        since = self.watch.since(found)
+
         def take(tx: Transaction) -> tuple[Operation, PlanRecord, str]:
             mine = operations.take_over(tx, found, self._lease())
             record = plans.known(tx, found.account, found.plan_id, self._now())
@@ -129,7 +133,7 @@ class StepByStep:
         with suppress(LostFence):
             mine, record, why_not = await self._store.write(take)
             if record.state in plans.UNDER_WAY:
-                await self._carry_out(mine, record, why_not)
+                await self._carry_out(mine, record, why_not, since=since)
 
     def _why_not(self, tx: Transaction, record: PlanRecord, mine: Operation) -> str:
         """Why nothing of it may be begun by this process; what was begun is settled all the same."""
@@ -149,8 +153,10 @@ class StepByStep:
         *,
         own: bool = False,
         waited: float = 0.0,
+        since: float | None = None,
     ) -> None:
-        book = Book(self._store, self._platform, mine, record, self._clock, self._pace, self._timer)
+        known = (self._clock, self._pace, self._timer, since)
+        book = Book(self._store, self._platform, mine, record, *known)
         work = Run(self._platform, book, self._clock, self._pace, self._sleep, why_not)
         try:
             await self._workers.see_through(work, self._pace.answer - waited, own=own)
@@ -163,16 +169,14 @@ class StepByStep:
     async def _begun(self, clearance: Clearance) -> tuple[PlanRecord, Operation | None]:
         """The plan as it is now; with an operation where this process is to carry it out."""
         deadline = time.monotonic() + self._pace.answer
-        while (taken := await self._store.write(lambda tx: self._take(tx, clearance))) is None:
+        while (held := await self._store.write(lambda tx: self._take(tx, clearance))) is None:
             if time.monotonic() > deadline:
                 raise NumberHeld(f"Another process is still beginning plan {clearance.plan_id}.")
             await anyio.sleep(_POLL_SECONDS)
-        if isinstance(taken, PlanRecord):
-            return taken, None
+        record, taken = held
+        if taken is None:
+            return record, None
         try:
-            record = await self._store.read(
-                lambda tx: plans.known(tx, clearance.account, clearance.plan_id, self._now())
-            )
             seen = await while_kept(
                 partial(self._platform.observe, clearance.account, record.plan.look()),
                 partial(self._keep, taken),
@@ -197,15 +201,17 @@ class StepByStep:
     def _lease(self) -> str:
         return later(self._clock(), self._pace.lease_of(self._platform.abilities))
 
-    def _take(self, tx: Transaction, clearance: Clearance) -> PlanRecord | Operation | None:
-        """Hold the plan's numbers; the record where there is nothing to begin, None: not yet."""
+    def _take(
+        self, tx: Transaction, clearance: Clearance
+    ) -> tuple[PlanRecord, Operation | None] | None:
+        """Hold the plan's numbers; no operation where there is nothing to begin, None: not yet."""
         now = self._now()
         record = plans.known(tx, clearance.account, clearance.plan_id, now)
         if record.state not in plans.WAITING:
-            return record
+            return record, None
         self._permission.check(tx, record, clearance)
         other = operations.find(tx, clearance.account, clearance.plan_id)
-        if other is not None and other.due_at > now:
+        if other is not None and not self.watch.is_due(other):
             return None
         due = self._lease()
         if other is not None:  # of a process that ended while it read the preconditions
@@ -218,7 +224,7 @@ class StepByStep:
             tx, clearance.account, clearance.plan_id, self._platform.name, now, due
         )
         operations.hold(tx, mine, numbers)
-        return mine
+        return record, mine
 
     def _begin(
         self, tx: Transaction, mine: Operation, clearance: Clearance, seen: Observed
@@ -243,7 +249,8 @@ class StepByStep:
         moved = preconditions.moved(record.plan, seen)
         if not moved:
             return record
-        return plans.close(tx, record, "stale", self._now(), "", "; ".join(moved))
+        why = preconditions.in_short(moved)
+        return plans.close(tx, record, "stale", self._now(), "", why)
 
     async def wait(self, record: PlanRecord) -> PlanRecord:
         """Another call or process carries it out: wait for it as long as a call may."""

@@ -54,7 +54,7 @@ class Run:
         self._decider = Decider(platform, book, clock, pace, sleep)
         self._plan, self._account = book.record.plan, book.record.plan.account
         self._why_stopped = why_not
-        self._left, self._due = False, ""
+        self._left, self._waiting = False, list[Step]()
         self._lost = self._done = 0
 
     def stop(self, why: str) -> None:
@@ -78,20 +78,16 @@ class Run:
             await self._book.let_go([s for s in steps if s.state not in SETTLED])
             await self._book.finish()
             return
-        sent = [s for s in steps if s.state == "sending"]  # by a process that says nothing more
-        if sent:
-            await self._book.taken_over(sent)
-        misdated = [s for s in steps if self._book.misdated(s)]
-        if misdated:
-            await self._book.lost(misdated)
+        left = [s for s in steps if self._book.is_left(s)]
+        if left:
+            await self._book.taken_over(left)
         while not self._left:
             steps = await self._book.steps()
             due = [s for s in steps if self._book.is_due(s)]
             ready = [s for s in steps if s.state == "ready"]
             if not due and not ready:
                 break
-            waiting = [s.settle_at for s in steps if s.state == "unknown" and s.settle_at]
-            self._due = min(waiting, default="")
+            self._waiting = [s for s in steps if s.state == "unknown"]
             if due:
                 ways = [path(self._platform, self._plan, step) for step in due]
                 await self._decider.settle(due, ways)
@@ -103,7 +99,7 @@ class Run:
 
     def _is_due(self) -> bool:
         """Whether something can be settled now: that comes before what was not begun."""
-        return "" < self._due <= self._book.now()
+        return any(self._book.is_due(step) for step in self._waiting)
 
     async def _send(self, waiting: list[Job], total: int) -> None:
         queue = list(reversed(waiting))

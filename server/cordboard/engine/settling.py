@@ -183,6 +183,9 @@ def _number(record: PlanRecord, step: Step) -> str:
 def _no_longer_held(tx: Transaction, record: PlanRecord) -> None:
     """Raises: NumberHeld."""
     found = operations.find(tx, record.plan.account, record.plan_id)
+    if found is not None and found.due_at == operations.FREE:
+        what = f"The numbers of plan {record.plan_id} are held: the change is to be gone on with."
+        raise NumberHeld(what, "get_plan goes on with it; then run this again.")
     if found is not None:
         raise NumberHeld(
             f"The numbers of plan {record.plan_id} are held until {found.due_at}: until then what "
@@ -212,29 +215,28 @@ def _may_say(
 
 
 def _changed_since(tx: Transaction, record: PlanRecord) -> set[str]:
-    """Numbers in question that another plan changed since: reading them tells of that one."""
+    """Numbers in question that another plan changed since this one was made, or may have: reading
+    them tells of that one. By the journal's order: stamps are of clocks that differ."""
+    account = record.plan.account
+    rows = tx.all("plans_sent_since", account=account, after=record.ordinal)
+    sent = {row["plan_id"] for row in rows} - {record.plan_id}
+    numbers = [_number(record, step) for step in _open(record)] if sent else []
     return {
         number
-        for number in (_number(record, step) for step in _open(record))
-        if any(_later(record, other) for other in _others(tx, record, number))
+        for number in numbers
+        if any(_changed(record, other) for other in _others(tx, account, number, sent))
     }
 
 
-def _others(tx: Transaction, record: PlanRecord, number: str) -> Iterator[PlanRecord]:
-    """The newest plans that change this number, without this one."""
-    key = {"account": record.plan.account, "number": number, "agent": ""}
+def _others(tx: Transaction, account: str, number: str, sent: set[str]) -> Iterator[PlanRecord]:
+    """Those of these plans that are among the newest to change this number."""
+    key = {"account": account, "number": number, "agent": ""}
     newest = {"ordinal": NEWEST, "position": 0, "limit": _LOOKED_BACK}
     for row in tx.all("changes_page_of_number", **key, **newest):
-        other = plans.find(tx, record.plan.account, row["plan_id"])
-        if other is not None and other.plan_id != record.plan_id:
+        if row["plan_id"] in sent and (other := plans.find(tx, account, row["plan_id"])):
             yield other
 
 
-def _later(record: PlanRecord, other: PlanRecord) -> bool:
-    """Whether the other plan changed its numbers after this one, or may have."""
-    if other.plan.platform != record.plan.platform:
-        return False
-    if other.state == "unknown":
-        return other.ordinal > record.ordinal
-    done = other.state in ("applied", "partly_applied")
-    return done and other.closed_at > record.plan.created_at
+def _changed(record: PlanRecord, other: PlanRecord) -> bool:
+    same = other.plan.platform == record.plan.platform
+    return same and other.state in ("applied", "partly_applied", "unknown")

@@ -144,10 +144,14 @@ class Approvals:
         return self._results.at_terminal(words)
 
     async def ended(self, plan_id: str) -> ChangeResult:
-        """What became of a plan that is under way, once it has ended; however long that takes."""
+        """What became of a plan that is under way, once it has ended; however long that takes. Where
+        this process has no way to its platform, how it stands now."""
         record = await self.find(plan_id)
         while record.state == "applying":
-            record = await self._engine.joined(record)
+            fresh = await self._engine.joined(record)
+            if fresh is record:  # not waited for
+                break
+            record = fresh
         return self._results.of(record, stamp(self._clock()))
 
     async def reject(self, record: PlanRecord, by: str, why: str = "") -> ChangeResult:

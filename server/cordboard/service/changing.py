@@ -8,12 +8,12 @@ from cordboard import binding_rules, journal, preconditions, restoring
 from cordboard.answers import ChangeResult, Status
 from cordboard.clock import Clock, stamp
 from cordboard.engine import Engine
-from cordboard.errors import ApprovalRequired, LimitExceeded, NotAllowed, PlanNotFound
+from cordboard.errors import ApprovalRequired, NotAllowed, PlanNotFound
 from cordboard.facts import SHOWN_CHANGES
 from cordboard.guard import Answer, Clearance, Guard, Question, Verdict
 from cordboard.identity import Identity
 from cordboard.journal import Event
-from cordboard.request import MOST_NUMBERS, Asked, Restore
+from cordboard.request import Asked, Restore, few_enough
 from cordboard.results import Results
 from cordboard.service.planning import Caller, Planner
 from cordboard.stores import Store, Transaction, plans
@@ -44,8 +44,7 @@ class Changes:
             return await self._settle(caller, caller.answer)
         self._planner.writable()
         binding_rules.one_platform(asked)
-        if len(asked.numbers) + len(asked.slugs) > MOST_NUMBERS:
-            raise LimitExceeded(f"One plan takes {MOST_NUMBERS:,} numbers at most.")
+        few_enough(len(asked.numbers) + len(asked.slugs))
         self._planner.ready(asked)
         draft = await self._planner.drawn_up(caller.account, asked)
         if not draft.changes:

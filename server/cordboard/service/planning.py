@@ -16,21 +16,26 @@ from cordboard.guard import Answer, Asker, Guard, NobodyToAsk
 from cordboard.identity import Identity
 from cordboard.plan import Draft, Plan
 from cordboard.platforms import Platform, TransactionalPlatform
+from cordboard.policy import Required
 from cordboard.request import Asked, Look, Observed
 from cordboard.stores import Store, Transaction, operations, plans
 from cordboard.stores.plans import PlanRecord
+
+_ANY_LEVEL = Required("plan", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and how a person can be asked through their client.
 
-    `answer`: a verdict that came with this call, to a question this server asked before.
+    `answer`: a verdict that came with this call, to a question this server asked before. `least`:
+    the level that is wanted at least, whatever the policy says, and why.
     """
 
     identity: Identity
     asker: Asker = field(default_factory=NobodyToAsk)
     answer: Answer | None = None
+    least: Required = _ANY_LEVEL
 
     @property
     def account(self) -> str:
@@ -164,7 +169,8 @@ class Planner:
             now = self._clock()
             hour = spent(tx, caller.account, caller.principal, later(now, -3600))
             platform = asked.agent.partition(":")[0]
-            need = self._guard.level(asked.action, platform, draft, hour, caller.asker.can_ask)
+            can_ask, least = caller.asker.can_ask, caller.least
+            need = self._guard.level(asked.action, platform, draft, hour, can_ask, least)
             if need.level == "frozen":
                 raise Frozen(f"Policy freezes this change ({need.why}).", "Ask the operator.")
             seconds = self._times.person if need.level == "person" else self._times.plan

@@ -59,10 +59,14 @@ class Store(Protocol):
     """Where everything is kept. Every method raises StoreUnavailable when it cannot be used.
 
     `bound_seconds`: how old at most is what `recall` tells; 0: of the last commit of any process.
+    `one_clock`: whether all who use it are on one machine, and go by its clock.
     """
 
     @property
     def bound_seconds(self) -> float: ...
+
+    @property
+    def one_clock(self) -> bool: ...
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent state; it may not write."""

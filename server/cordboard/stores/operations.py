@@ -53,6 +53,10 @@ class Operation:
     started_at: str
 
 
+FREE = ""
+"""In place of `due_at`: whoever had it let go of it, and anybody may go on with it at once."""
+
+
 class LostFence(Exception):
     """Another process has taken the operation over; nothing may be recorded by this one."""
 
@@ -88,9 +92,10 @@ def add(
 
 
 def take_over(tx: Transaction, found: Operation, due_at: str) -> Operation:
-    """The operation with a new fence. Raises: LostFence when somebody else was first."""
+    """The operation with a new fence. Raises: LostFence when somebody else was first, or whoever has
+    it has said since that it lives."""
     key = {"account": found.account, "plan_id": found.plan_id, "fence": found.fence}
-    if tx.run("operation_take", **key, due_at=due_at) != 1:
+    if tx.run("operation_take", **key, seen=found.due_at, due_at=due_at) != 1:
         raise LostFence
     return Operation(
         found.account, found.plan_id, found.platform, found.fence + 1, due_at, found.started_at

@@ -22,6 +22,14 @@ VALUES (:account, :seq, :at, :event, :plan_id, :principal, :plan_hash, :data, :p
 SELECT account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash
 FROM journal WHERE account = :account AND seq > :after ORDER BY seq LIMIT :limit;
 
+-- name: plans_sent_since
+SELECT DISTINCT plan_id FROM journal
+WHERE account = :account AND seq > :after AND event = 'sending';
+
+-- name: journal_sizes
+SELECT seq, LENGTH(data) AS size
+FROM journal WHERE account = :account AND seq > :after ORDER BY seq LIMIT :limit;
+
 -- name: journal_newest
 SELECT account, seq, at, event, plan_id, principal, plan_hash, data, prev, hash
 FROM journal WHERE account = :account AND seq < :before ORDER BY seq DESC LIMIT :limit;
@@ -415,7 +423,7 @@ VALUES (:account, :plan_id, :platform, :fence, :due_at, :at);
 
 -- name: operation_take
 UPDATE operation SET fence = fence + 1, due_at = :due_at
-WHERE account = :account AND plan_id = :plan_id AND fence = :fence;
+WHERE account = :account AND plan_id = :plan_id AND fence = :fence AND due_at = :seen;
 
 -- name: operation_keep
 UPDATE operation SET due_at = :due_at

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import anyio.to_thread
 
 from cordboard.app import App, build, seal_key
 from cordboard.cli.doctor.contents import about_contents, about_writing
 from cordboard.cli.doctor.finding import Finding, line
+from cordboard.clock import system_clock
 from cordboard.config import Settings
 from cordboard.config.postgres import without_password
 from cordboard.errors import CordboardError, StoreUnavailable
 from cordboard.stores import SCHEMA_VERSION
+from cordboard.stores.postgres import faults
+from cordboard.stores.postgres.connecting import Connections
 from cordboard.stores.postgres.operating import Examined, examine
 from cordboard.stores.postgres.transaction import wrong_schema
 
 _OLDEST = 150000
 _UTF8 = ("UTF8", "")
+_SOCKETS = ("/", "@")
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8 AS clock"
+_APART_SECONDS = 2.0
 _REMEDIES = (
     ("user or the password", "Check the user, and the password in ~/.pgpass or PGPASSWORD."),
     ("no such user", "Make the user (`createuser`), or correct CORDBOARD_DATABASE."),
@@ -46,18 +50,19 @@ async def about_database(settings: Settings) -> list[Finding]:
         Finding("store", line(settings.place)),
         _about_engine(examined),
         *_about_encoding(examined),
-        _about_way(settings, examined),
+        _about_way(examined),
         _about_durability(examined),
     ]
     if examined.schema != SCHEMA_VERSION:
         return [*found, _wrong("schema", wrong_schema(examined.schema, settings.place))]
     found += [
         Finding("schema", str(examined.schema)),
+        await anyio.to_thread.run_sync(_about_clock, settings),
         _about_remembering(settings.remember_seconds),
         _about_rights(examined, settings.read_only),
     ]
     if settings.replica:
-        found.append(await _about_replica(settings))
+        found.append(await _about_replica(settings, examined))
     app = build(settings)
     try:
         return found + await _about_use(app, examined)
@@ -107,15 +112,14 @@ def _about_encoding(examined: Examined) -> list[Finding]:
     return [Finding("encoding", told, ok=False, remedy=remedy)]
 
 
-def _about_way(settings: Settings, examined: Examined) -> Finding:
+def _about_way(examined: Examined) -> Finding:
     """Whether others on the network could read along, or stand in for the server."""
     if examined.encrypted:
-        if "sslmode=verify-full" in settings.place:
+        if examined.is_checked:
             return Finding("connection", "TLS, and the server's name is checked")
         remedy = "sslmode=verify-full in CORDBOARD_DATABASE checks that it is this server."
         return Finding("connection", "TLS; who answers is not checked", remedy=remedy)
-    host = urlsplit(settings.place).hostname or ""
-    if host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("%2f"):
+    if examined.host in ("localhost", "127.0.0.1", "::1") or examined.host.startswith(_SOCKETS):
         return Finding("connection", "on this machine")
     remedy = "Ask for TLS by sslmode=verify-full in CORDBOARD_DATABASE."
     return Finding("connection", "not encrypted: the network can read along", remedy=remedy)
@@ -149,7 +153,27 @@ def _about_remembering(seconds: float) -> Finding:
     return Finding("look-ups", f"{told} (remember_seconds)")
 
 
-async def _about_replica(settings: Settings) -> Finding:
+def _about_clock(settings: Settings) -> Finding:
+    """The store never asks this clock; but it is one that every server can be compared with."""
+    connections = Connections(settings.postgres)
+    try:
+        with faults.told(connections.place), connections.direct() as connection:
+            begun = system_clock().timestamp()
+            row = connection.execute(_CLOCK).fetchone()
+            ended = system_clock().timestamp()
+    except CordboardError as exc:
+        return _wrong("clock", exc)
+    there = row["clock"] if row else begun
+    apart = max(there - ended, 0.0) or min(there - begun, 0.0)
+    if abs(apart) <= _APART_SECONDS:
+        return Finding("clock", "the database's is as this machine's")
+    which = "ahead of" if apart > 0 else "behind"
+    found = f"the database's is {abs(apart):,.0f} seconds {which} this machine's"
+    remedy = "Keep the clocks of all machines synchronised (NTP): leases and waits go by them."
+    return Finding("clock", found, ok=False, remedy=remedy)
+
+
+async def _about_replica(settings: Settings, primary: Examined) -> Finding:
     place = line(without_password(settings.replica))
     try:
         examined = await anyio.to_thread.run_sync(examine, settings.replica)
@@ -158,11 +182,16 @@ async def _about_replica(settings: Settings) -> Finding:
     if examined.schema != SCHEMA_VERSION:
         return _wrong("replica", wrong_schema(examined.schema, place))
     if not examined.standby:
-        told, remedy = f"{place} is no standby", "Name a streaming replica in CORDBOARD_REPLICA."
-        return Finding("replica", told, ok=False, remedy=remedy)
+        found, remedy = f"{place} is no standby", "Name a streaming replica in CORDBOARD_REPLICA."
+        return Finding("replica", found, ok=False, remedy=remedy)
+    if examined.system != primary.system and examined.system and primary.system:
+        found, remedy = f"{place} is a standby of another server", "Name one of this database's."
+        return Finding("replica", found, ok=False, remedy=remedy)
     if not settings.remember_seconds:
-        told = f"{place} is there, but no look-up may be as old as its data (remember_seconds is 0)"
-        return Finding("replica", told)
+        found = (
+            f"{place} is there, but no look-up may be as old as its data (remember_seconds is 0)"
+        )
+        return Finding("replica", found)
     return Finding("replica", f"{place} answers look-ups where it is fresh enough")
 
 

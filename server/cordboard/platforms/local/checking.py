@@ -268,7 +268,7 @@ def _real_numbers(
                 bad.bad(given.place(index), "number", why)
                 wrong.add(index)
             elif verdict.reason:
-                bad.bad(given.place(index), "number", _no_number(verdict))
+                bad.bad(given.place(index), "number", no_number(verdict))
                 wrong.add(index)
             elif verdict.warning:
                 warnings.add(f"{given.place(index)}: {verdict.warning}")
@@ -281,7 +281,8 @@ def _real_numbers(
     return good, sorted(range(len(kept)), key=lambda index: good.rows[index]["number"])
 
 
-def _no_number(verdict: numbers.Verdict) -> str:
+def no_number(verdict: numbers.Verdict) -> str:
+    """Why a text is no number, what it may have been meant as, or how one is written."""
     meant_as = f"; did you mean {verdict.did_you_mean}?" if verdict.did_you_mean else ""
     said = f"{_said(verdict.text)} is no number: {verdict.reason}{meant_as}"
     return said if meant_as else f"{said}; write it as +14155550123"

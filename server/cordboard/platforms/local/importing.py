@@ -11,6 +11,7 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -77,13 +78,13 @@ async def import_file(
     declared = checking.check(sections, bad, warnings, tell)
     del sections
 
-    def compare(tx: Transaction) -> _Import:
-        work = _Import(tx, account, declared, tell)
-        work.compare(bad, warnings)
-        bad.refuse(label)
+    def compare(tx: Transaction) -> _Import:  # findings of its own: a store may run it again
+        work = _Import(tx, account, declared, tell, deepcopy(bad), deepcopy(warnings))
+        work.compare()
+        work.bad.refuse(label)
         return work
 
-    def write(tx: Transaction) -> Counts:
+    def write(tx: Transaction) -> Imported:
         work = compare(tx)
         if work.writes:
             _not_frozen(tx, account)
@@ -91,11 +92,11 @@ async def import_file(
         if work.writes:
             said = {"counts": work.counts, "file": label, "sha256": sha256}
             journal.append(tx, account, at, Event("imported", principal, data=said))
-        return work.counts
+        return Imported(work.counts, sha256, work.warnings.listed())
 
     if bad.count:  # what only the store can tell belongs into the same answer
         await store.read(compare)
-    done = Imported(await store.write(write), sha256, warnings.listed())
+    done = await store.write(write)
     if done.written >= _MANY:
         with suppress(StoreUnavailable):  # it is imported all the same
             await store.optimize()
@@ -116,6 +117,8 @@ class _Import:
     account: str
     declared: Declared
     tell: Progress
+    bad: Findings
+    warnings: Findings
     counts: Counts = field(default_factory=Counts)
     puts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     status: bytearray = field(default_factory=bytearray)
@@ -126,22 +129,22 @@ class _Import:
         """Whether anything is to be written."""
         return any(count["added"] or count["changed"] for count in self.counts.values())
 
-    def compare(self, bad: Findings, warnings: Findings) -> None:
+    def compare(self) -> None:
         """What is new, what changes, and what only the store knows to be wrong."""
         self.empty = self.tx.one("number_any", account=self.account) is None
         for section in SECTIONS:
             self.counts[section] = {"added": 0, "changed": 0, "unchanged": 0}
         for query in ("provider_add", "agent_put", "pathway_put", "pathway_version_put"):
             self.puts[query] = []
-        self._compare_providers(warnings)
-        self._compare_agents(bad)
+        self._compare_providers()
+        self._compare_agents()
         self._compare_pathways()
-        self._compare_numbers(bad)
+        self._compare_numbers()
 
     def _count(self, section: str, *, new: bool, changed: bool) -> None:
         self.counts[section]["added" if new else "changed" if changed else "unchanged"] += 1
 
-    def _compare_providers(self, warnings: Findings) -> None:
+    def _compare_providers(self) -> None:
         known = {row["provider"] for row in self.tx.all("providers", account=self.account)}
         for provider in self.declared.providers:
             self._count("providers", new=provider not in known, changed=False)
@@ -149,14 +152,14 @@ class _Import:
                 self.puts["provider_add"].append({"provider": provider})
         named = {row.get("provider", "") for row in self.declared.numbers.rows}
         for provider in sorted(named - known - {"", *self.declared.providers}, reverse=True):
-            warnings.lines.insert(
+            self.warnings.lines.insert(
                 0,
                 f"provider {provider} is not among the account's: a request that names it is refused "
                 'until "providers" lists it and is imported',
             )
-            warnings.count += 1
+            self.warnings.count += 1
 
-    def _compare_agents(self, bad: Findings) -> None:
+    def _compare_agents(self) -> None:
         for index, row in enumerate(self.declared.agents.rows):
             name = full_id(row["id"])
             stored = self.tx.one("agent_get", account=self.account, agent=name)
@@ -168,7 +171,7 @@ class _Import:
                     f"{name} is {before['direction']} and has numbers; detach them first, "
                     "or give the other direction to a new agent"
                 )
-                bad.bad(self.declared.agents.place(index), "direction", why)
+                self.bad.bad(self.declared.agents.place(index), "direction", why)
             self._count("agents", new=not stored, changed=after != before)
             if not stored or after != before:
                 self.puts["agent_put"].append({"agent": name, **after})
@@ -200,7 +203,7 @@ class _Import:
             return None
         return self.tx.one("number_get", account=self.account, number=number)
 
-    def _compare_numbers(self, bad: Findings) -> None:
+    def _compare_numbers(self) -> None:
         rows = self.declared.numbers.rows
         self.status = bytearray(len(rows))
         chosen: dict[str, int] = {}  # slugs that are not just the number's own digits
@@ -216,32 +219,32 @@ class _Import:
             if slug != row["number"][1:]:
                 other = chosen.setdefault(slug, index)
                 if other != index:
-                    self._slug_taken(index, slug, self.declared.numbers.place(other), bad)
+                    self._slug_taken(index, slug, self.declared.numbers.place(other))
             if self.status[index] in (_NEW, _RENAMED):
-                self._check_holder(index, slug, bad)
+                self._check_holder(index, slug)
             self._count("numbers", new=stored is None, changed=after != before)
             if index % CHUNK == 0:
                 self.tell("comparing numbers", index, len(rows))
         for slug, index in chosen.items():
             owner = self.declared.find(f"+{slug}")
             if owner is not None and self._slug_after(owner) == slug:
-                self._slug_taken(index, slug, self.declared.numbers.place(owner), bad)
+                self._slug_taken(index, slug, self.declared.numbers.place(owner))
 
-    def _check_holder(self, index: int, slug: str, bad: Findings) -> None:
+    def _check_holder(self, index: int, slug: str) -> None:
         """A number of the store that is not in the file keeps its slug; one in it may give it up."""
         if self.empty:
             return
         holder = self.tx.one("number_by_slug", account=self.account, slug=slug)
         if holder is not None and self.declared.find(holder["number"]) is None:
-            self._slug_taken(index, slug, holder["number"], bad)
+            self._slug_taken(index, slug, holder["number"])
 
     def _slug_after(self, index: int) -> str:
         row = self.declared.numbers.rows[index]
         return str(_merged(row, _kept(row["number"], self._stored(row["number"])))["slug"])
 
-    def _slug_taken(self, index: int, slug: str, by: str, bad: Findings) -> None:
+    def _slug_taken(self, index: int, slug: str, by: str) -> None:
         why = f"{slug} is taken by {by}; give each number its own"
-        bad.bad(self.declared.numbers.place(index), "slug", why)
+        self.bad.bad(self.declared.numbers.place(index), "slug", why)
 
     def write(self, at: str, principal: str) -> None:
         """Write what compare found."""

@@ -129,42 +129,33 @@ def write(tx: Transaction, account: str, at: str, changes: Sequence[Change]) -> 
     """Bind as the changes say, and raise the version of every number."""
     if len(changes) <= FEW:
         for change in changes:
-            _write_one(tx, account, at, change)
+            key = {"account": account, "number": change.number}
+            _bind(tx, "", key, at, change.before, change.after)
         return
     kinds: dict[tuple[Side, Side], list[str]] = {}
     for change in changes:
         kinds.setdefault((change.before, change.after), []).append(change.number)
     for (before, after), texts in kinds.items():
         for part in _sets(sorted(texts)):
-            _write_set(tx, account, at, before, after, part)
+            _bind(tx, "s", {"account": account, "numbers": part}, at, before, after)
 
 
-def _write_one(tx: Transaction, account: str, at: str, change: Change) -> None:
-    before, after = change.before, change.after
-    key = {"account": account, "number": change.number, "direction": change.direction}
-    if before.agent and before.agent == after.agent:
-        tx.send("binding_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
-    else:
-        if before.agent:
-            tx.send("binding_remove", **key, agent=before.agent)
-        if after.agent:
-            tx.send("binding_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
-    tx.send(f"number_bump_{change.direction}", account=account, number=change.number, at=at)
-
-
-def _write_set(
-    tx: Transaction, account: str, at: str, before: Side, after: Side, part: list[str]
+def _bind(
+    tx: Transaction, many: str, key: dict[str, Any], at: str, before: Side, after: Side
 ) -> None:
-    """The same change of many numbers."""
-    key = {"account": account, "numbers": part, "direction": before.direction}
+    """One change, of a number, or of a set of them where `many` is "s": so the statements are named."""
+    where = {**key, "direction": before.direction}
     if before.agent and before.agent == after.agent:
-        tx.send("bindings_set_pathway", **key, agent=after.agent, **asdict(after.pathway))
+        pathway = asdict(after.pathway)
+        tx.send(f"binding{many}_set_pathway", **where, agent=after.agent, **pathway)
     else:
         if before.agent:
-            tx.send("bindings_remove", **key, agent=before.agent)
+            tx.send(f"binding{many}_remove", **where, agent=before.agent)
         if after.agent:
-            tx.send("bindings_add", **key, agent=after.agent, at=at, **asdict(after.pathway))
-    tx.send(f"numbers_bump_{before.direction}", account=account, numbers=part, at=at)
+            tx.send(
+                f"binding{many}_add", **where, agent=after.agent, at=at, **asdict(after.pathway)
+            )
+    tx.send(f"number{many}_bump_{before.direction}", **key, at=at)
 
 
 def _sets(texts: list[str]) -> Iterator[list[str]]:

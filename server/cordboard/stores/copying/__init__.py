@@ -18,10 +18,9 @@ from cordboard.journal import Head
 from cordboard.stores.copying.comparing import (
     Beginning,
     Compared,
+    Journals,
     Tell,
     beginning,
-    chains,
-    heads,
     measure,
 )
 from cordboard.stores.copying.marking import Mark
@@ -30,7 +29,7 @@ from cordboard.stores.copying.sides import Conflict, Side, Table, batches
 _SEALS = "seal_key"
 """The one table that is no rows to copy: an engine keeps this key there or in a file."""
 _AGAIN = "run the same command again: it goes on where it was."
-_STOP = f"Stop the servers on the source and {_AGAIN}"
+_STOP = f"Stop the servers on both and {_AGAIN}"
 _AFTERMATH = "The source is as it was; no server uses the target before the copy is whole."
 
 
@@ -63,21 +62,21 @@ def copy(source: Side, target: Side, tables: Sequence[Table], tell: Tell) -> Cop
         raise ConfigError("--from and --to name the same store.", "Name another target.")
     source.ready()
     tables = [table for table in tables if table.name != _SEALS]
-    accounts, events = _journal(tables)
-    journals = heads(source, accounts)
-    chains(source, events, journals, tell)
+    journals = _journals(tables)
+    ends = journals.heads(source)
+    journals.walk(source, ends, tell)
     mark = Mark(target)
     if not mark.set(source.place, tables):
-        return _already(source, target, tables, journals, tell)
+        return _already(source, target, tables, ends, tell)
     with _resumable():
         written = _Filling(source, target, tables, mark, tell).fill()
         key = _carry_key(source, target)
         target.analyze(tables)
         compared = _compare(source, target, tables, tell)
-        changed = heads(source, accounts) != journals
-        copied = Copied(compared, journals, written, key, changed)
+        changed = journals.heads(source) != ends
+        copied = Copied(compared, ends, written, key, changed)
         if copied.whole:
-            chains(target, events, journals, tell)
+            journals.walk(target, ends, tell)
             mark.lift()
     return copied
 
@@ -137,26 +136,25 @@ class _Filling:
 
 
 def _already(
-    source: Side, target: Side, tables: Sequence[Table], journals: list[Head], tell: Tell
+    source: Side, target: Side, tables: Sequence[Table], ends: list[Head], tell: Tell
 ) -> Copied:
     """A target that is in use: whole already, where it holds the same; else it is not touched."""
     target.ready()
-    accounts, events = _journal(tables)
-    if journals == heads(target, accounts):
+    journals = _journals(tables)
+    if ends == journals.heads(target):
         copied = _compare(source, target, tables, tell)
         if all(table.same for table in copied):
-            chains(target, events, journals, tell)
-            return Copied(copied, journals, 0, source.seal() == target.seal() != b"", already=True)
+            journals.walk(target, ends, tell)
+            return Copied(copied, ends, 0, source.seal() == target.seal() != b"", already=True)
     raise StoreUnavailable(
         f"The target {target.place} is not empty, and holds something else than the source.",
         "Name an empty one: a file that is not there, or a new database.",
     )
 
 
-def _journal(tables: Sequence[Table]) -> tuple[Table, Table]:
-    """The table of the heads, and that of the events."""
+def _journals(tables: Sequence[Table]) -> Journals:
     by_name = {table.name: table for table in tables}
-    return by_name["account"], by_name["journal"]
+    return Journals(by_name["account"], by_name["journal"])
 
 
 def _carry_key(source: Side, target: Side) -> bool:

@@ -33,6 +33,7 @@ class Mark:
         """
         found = self._target.schema()
         if found == _MARK:
+            self._target.alone()
             self._take_over(source)
             return True
         if found not in (0, SCHEMA_VERSION):
@@ -40,8 +41,12 @@ class Mark:
         if found == 0:
             self._target.make()
         with self._target.transaction() as run:
+            run("UPDATE schema_version SET version = version")  # locks it: two at once follow
+            if run("SELECT version FROM schema_version") != [(SCHEMA_VERSION,)]:
+                raise _begun(self._target.place)
             if any(run(f"SELECT 1 FROM {table.name} LIMIT 1") for table in tables):  # noqa: S608 - our names
                 return False
+            self._target.alone()
             run("CREATE TABLE copying (source TEXT NOT NULL, run TEXT NOT NULL)")
             run("INSERT INTO copying VALUES (:source, :run)", source=source, run=self._run)
             run("UPDATE schema_version SET version = :version", version=_MARK)
@@ -72,6 +77,13 @@ class Mark:
                     "Finish that one by the command it was begun with, or name an empty target.",
                 )
             run("UPDATE copying SET run = :run", run=self._run)
+
+
+def _begun(place: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Another `cordboard copy` began to fill {place} at the same moment.",
+        "Let that one come to its end; or end it, and run this one again.",
+    )
 
 
 def _wrong_schema(place: str, found: int) -> StoreUnavailable:

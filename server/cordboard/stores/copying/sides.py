@@ -63,6 +63,10 @@ class Side(Protocol):
         """Make the tables where there is nothing."""
         ...
 
+    def alone(self) -> None:
+        """Raises: StoreUnavailable where another Cordboard is seen to be at work on it; a copy is none."""
+        ...
+
     def rows(self, table: Table, after: dict[str, Any] | None = None) -> Generator[Values]:
         """The rows in key order, a few megabytes at a time; those after a key."""
         ...

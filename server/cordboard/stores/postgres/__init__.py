@@ -12,24 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+import anyio.lowlevel
 import anyio.to_thread
 import psycopg
 
 from cordboard.stores import T
 from cordboard.stores.postgres.asking import More, Questions
-from cordboard.stores.postgres.connecting import Connections
+from cordboard.stores.postgres.connecting import MOST, Connections
 from cordboard.stores.postgres.faults import told
 from cordboard.stores.postgres.migrating import migrate, version
 from cordboard.stores.postgres.recalling import Recall
 from cordboard.stores.postgres.running import Runner
 from cordboard.stores.postgres.transaction import PostgresTransaction
+from cordboard.stores.postgres.turns import Turns
 
 BOUND_SECONDS = 0.25
 """How old a look-up may be told, unless it is said otherwise."""
-_MOST = 10
 _PATIENCE_SECONDS = 10.0
+_LONGEST_SECONDS = 60.0
 _ANALYZED = ("number", "binding", "agent", "plan", "plan_change", "journal", "account")
 
 
@@ -38,8 +41,12 @@ class PostgresStore:
 
     `bound_seconds`: how old `recall` may tell what it remembers; 0: not at all. `replica`: the URL
     of a standby that look-ups may be read from within that bound. `most`: connections to each.
-    `patience_seconds`: how long another's change of the same account, and a commit, is waited for.
+    `patience_seconds`: how long another's change of the same account, a commit, a locked table, and
+    the answer to a look-up are waited for. `longest_seconds`: what one statement may take that reads
+    much.
     """
+
+    one_clock = False
 
     def __init__(
         self,
@@ -47,12 +54,19 @@ class PostgresStore:
         *,
         replica: str = "",
         bound_seconds: float = BOUND_SECONDS,
-        most: int = _MOST,
+        most: int = MOST,
         patience_seconds: float = _PATIENCE_SECONDS,
+        longest_seconds: float = _LONGEST_SECONDS,
     ) -> None:
-        self._runner = Runner(Connections(url, most), patience_seconds)
-        self._replica = Runner(Connections(replica, most), patience_seconds) if replica else None
-        self._questions = Questions(self._runner.connections)
+        def runner(there: str) -> Runner:
+            return Runner(Connections(there, most), patience_seconds, longest_seconds)
+
+        self._runner, self._replica = runner(url), runner(replica) if replica else None
+        self._questions = Questions(
+            self._runner.connections, patience_seconds, dates=bool(bound_seconds)
+        )
+        self._turns = anyio.lowlevel.RunVar[Turns]("turns")
+        self._new_turns = partial(Turns, max(1, most // 2), patience_seconds)
         self._recall = Recall(self._runner, self._replica, self._questions, bound_seconds)
         self.bound_seconds = bound_seconds
 
@@ -80,11 +94,21 @@ class PostgresStore:
         return self._recall.memory.get(key) if moment else None
 
     async def write(self, work: Callable[[PostgresTransaction], T]) -> T:
-        return await anyio.to_thread.run_sync(self._runner.write, work)
+        with told(self.place):
+            return await self._writers().run(partial(self._runner.write, work))
+
+    def _writers(self) -> Turns:
+        """Those of the event loop in use."""
+        try:
+            return self._turns.get()
+        except LookupError:
+            turns = self._new_turns()
+            self._turns.set(turns)
+            return turns
 
     async def facts(self) -> dict[str, str]:
         def look() -> dict[str, str]:
-            with told(self.place), self._runner.connections.one() as connection:
+            with told(self.place), self._runner.connections.one(_LONGEST_SECONDS) as connection:
                 row = connection.execute("SHOW server_version").fetchone()
                 found = version(connection)
             engine = f"PostgreSQL {row['server_version'] if row else '?'}"

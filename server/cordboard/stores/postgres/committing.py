@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import selectors
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -21,7 +23,7 @@ from cordboard.stores import GENESIS
 from cordboard.stores.postgres.connecting import Connections
 from cordboard.stores.postgres.faults import is_lost, outcome_unknown
 from cordboard.stores.postgres.statements import STATEMENTS
-from cordboard.stores.postgres.transaction import Rows, Writing, beginning
+from cordboard.stores.postgres.transaction import Rows, Writing, begin, told_of_standbys
 
 _LOOK_SECONDS = 0.2
 _ONLY_HERE = ("WARNING", "01000")
@@ -30,6 +32,28 @@ _SAFE_SOMEWHERE = (
     "database be lost now, the change may be lost with it."
 )
 _LOST = "The connection was lost while a change was being committed"
+_HARMLESS = "Run the same command again: what stands already is not done twice."
+
+
+@contextmanager
+def committed(connection: Rows) -> Iterator[None]:
+    """One transaction of an operator's command, READ COMMITTED and to be written in, whatever the
+    database or the role has set.
+
+    Raises: StoreUnavailable where it may stand, because the answer to its commit was lost.
+    """
+    connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
+    is_done = False
+    try:
+        with ExitStack() as begun:
+            with told_of_standbys():
+                begun.enter_context(connection.transaction())
+            yield
+            is_done = True
+    except psycopg.OperationalError as exc:
+        if is_done and _leaves_it_open(exc):
+            raise outcome_unknown(f"{_LOST}.", _HARMLESS) from None
+        raise
 
 
 def commit(connection: Rows, tx: Writing, connections: Connections, patience: float) -> None:
@@ -145,7 +169,7 @@ def _found(connection: Rows, account: str, seq: int, digest: str, patience: floa
     The lock waits for whoever is still committing it. It is a change of its own, which the standby
     confirms after the one that is looked for: a row alone may be in this database only.
     """
-    connection.execute(beginning(patience).encode())
+    begin(connection, patience)
     connection.execute(STATEMENTS["account_lock"], {"account": account, "head": GENESIS})
     key = {"account": account, "after": seq - 1, "limit": 1}
     row = connection.execute(STATEMENTS["journal_page"], key).fetchone()

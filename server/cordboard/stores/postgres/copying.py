@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from psycopg import errors
 from psycopg.rows import tuple_row
 
 from cordboard.errors import StoreUnavailable
-from cordboard.keys import KEY_BYTES
 from cordboard.stores import SCHEMA_VERSION
 from cordboard.stores.copying.sides import Conflict, Run, Table, Values
+from cordboard.stores.postgres.committing import committed
 from cordboard.stores.postgres.connecting import Connections
 from cordboard.stores.postgres.faults import told
+from cordboard.stores.postgres.keys import found_key, keep_key
 from cordboard.stores.postgres.migrating import migrate, version
 from cordboard.stores.postgres.statements import translated
 from cordboard.stores.postgres.transaction import Rows, wrong_schema
 
 _TYPES = {"TEXT": "text", "BIGINT": "int8"}
-_OF_ALL = ""
-"""The account of the one key."""
+_OTHERS = (
+    "SELECT count(*) AS others FROM pg_stat_activity WHERE application_name = 'cordboard' "
+    "AND datname = current_database() AND pid <> pg_backend_pid()"
+)
+_MYSELF = "SET application_name = 'cordboard copy'"
+"""So that one copy does not take another, or what the server still has of a killed one, for a server."""
 
 
 class PostgresSide:
@@ -30,6 +35,7 @@ class PostgresSide:
     def __init__(self, url: str) -> None:
         self._connections = Connections(url)
         self._connection: Rows | None = None
+        self._is_pooled = False
 
     @property
     def place(self) -> str:
@@ -48,6 +54,19 @@ class PostgresSide:
         with told(self.place):
             migrate(self._db)
 
+    def alone(self) -> None:
+        others: list[Any] = []
+        with told(self.place):
+            if not self._is_pooled:  # a pooler keeps connections of programs that ended
+                with suppress(errors.InsufficientPrivilege), self._db.transaction():
+                    others = self._db.execute(_OTHERS).fetchall()
+        if others and others[0]["others"]:
+            raise StoreUnavailable(
+                f"Another Cordboard is connected to the target {self.place}, and would go on with "
+                "what it read there before.",
+                "Stop the servers on it, and the pooler that keeps their connections if there is one.",
+            )
+
     def rows(self, table: Table, after: dict[str, Any] | None = None) -> Generator[Values]:
         # Read row by row off the wire: a page of very long ones would not fit into memory.
         statement = f"COPY ({translated(table.select(after=after is not None))}) TO STDOUT".encode()
@@ -61,7 +80,7 @@ class PostgresSide:
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
-        with told(self.place), self._db.transaction():
+        with told(self.place), committed(self._db):
             yield self._run
 
     def _run(self, statement: str, **params: Any) -> list[Values]:
@@ -79,24 +98,12 @@ class PostgresSide:
             raise Conflict from exc
 
     def seal(self) -> bytes:
-        with self.transaction() as run:
-            found = run(
-                "SELECT sealed_with FROM seal_key WHERE account = :account", account=_OF_ALL
-            )
-        try:
-            key = bytes.fromhex(found[0][0]) if found else b""
-        except ValueError:
-            key = b""
-        if found and len(key) != KEY_BYTES:
-            raise StoreUnavailable(
-                f"The key in {self.place} is damaged.", "Delete the row of seal_key."
-            )
-        return key
+        with told(self.place):
+            return found_key(self._db)
 
     def seal_with(self, key: bytes) -> None:
-        with self.transaction() as run:
-            run("DELETE FROM seal_key WHERE account = :account", account=_OF_ALL)
-            run("INSERT INTO seal_key VALUES (:account, :key)", account=_OF_ALL, key=key.hex())
+        with self.transaction():
+            keep_key(self._db, key)
 
     def analyze(self, tables: Sequence[Table]) -> None:
         with told(self.place):
@@ -110,6 +117,8 @@ class PostgresSide:
     @property
     def _db(self) -> Rows:
         if self._connection is None:
-            self._connection = self._connections.direct()
-            self._connection.prepare_threshold = None  # a pooler may stand between
+            self._connection = db = self._connections.direct()
+            self._is_pooled = db.prepare_threshold is None  # as it found out
+            db.prepare_threshold = None
+            db.execute(_MYSELF)
         return self._connection

@@ -21,11 +21,12 @@ class Unused(Exception):
     """A connection that was broken before anything was asked of it."""
 
 
-def outcome_unknown(what: str) -> StoreUnavailable:
+_LOOK = "Look before trying again: list_changes and get_plan tell what stands."
+
+
+def outcome_unknown(what: str, remedy: str = _LOOK) -> StoreUnavailable:
     """The refusal of a write that may stand all the same; it claims nothing of what was changed."""
-    exc = StoreUnavailable(
-        what, "Look before trying again: list_changes and get_plan tell what stands."
-    )
+    exc = StoreUnavailable(what, remedy)
     exc.aftermath = "Whether it was changed is not known."
     return exc
 

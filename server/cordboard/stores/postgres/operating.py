@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from psycopg import errors
 
-from cordboard.errors import StoreUnavailable
 from cordboard.stores import SCHEMA_VERSION
 from cordboard.stores.postgres.connecting import Connections
 from cordboard.stores.postgres.faults import told
@@ -34,7 +34,9 @@ class Examined:
     """A database as it stands. Settings are PostgreSQL's own words; "" where the engine has none.
 
     `number`: of its version, such as 150018 for 15.18. `schema`: 0 where it has no tables.
-    `encrypted`: whether TLS stands between here and the server, or the pooler.
+    `host`: where the connection went, a folder for a Unix socket. `encrypted`: whether TLS stands
+    between here and the server, or the pooler; `is_checked`: whether it must show that it is that host.
+    `system`: the same number in a primary and in its standbys; "" where it is not told.
     `lacking`: rights that its statements need and this user lacks, such as "UPDATE on number".
     """
 
@@ -46,7 +48,10 @@ class Examined:
     synchronous_standby_names: str
     fsync: str
     server_encoding: str
+    host: str
     encrypted: bool
+    is_checked: bool
+    system: str
     lacking: tuple[str, ...]
 
 
@@ -61,10 +66,21 @@ def examine(url: str) -> Examined:
             number=int(row["number"] or 0),
             schema=schema,
             standby=bool(row["standby"]),
+            host=connection.info.host,
             encrypted=bool(connection.pgconn.ssl_in_use),
+            is_checked=connection.info.get_parameters().get("sslmode") == "verify-full",
+            system=_system(connection),
             lacking=_lacking(connection) if schema else (),
             **{name: str(row[name] or "") for name in _SETTINGS},
         )
+
+
+def _system(connection: Rows) -> str:
+    with suppress(errors.InsufficientPrivilege, errors.UndefinedFunction):
+        asked = "SELECT system_identifier::text AS system FROM pg_control_system()"
+        row = connection.execute(asked).fetchone()
+        return str(row["system"]) if row else ""
+    return ""
 
 
 def schema_of(url: str) -> int:
@@ -82,25 +98,12 @@ def bring_up(url: str) -> tuple[int, int]:
     """
     connections = Connections(url)
     with told(connections.place), connections.direct() as connection:
-        encoding = connection.info.parameter_status("server_encoding") or "UTF8"
-        if encoding != "UTF8":
-            raise StoreUnavailable(
-                f"The database {connections.place} has the encoding {encoding}, which cannot hold "
-                "every name and label.",
-                "Make one with `createdb --encoding UTF8 --template template0 NAME`.",
-            )
         found = version(connection)
         if found > SCHEMA_VERSION:
             raise wrong_schema(found, connections.place)
         if found == SCHEMA_VERSION:
             return found, found
-        try:
-            return migrate(connection)
-        except errors.InsufficientPrivilege:
-            raise StoreUnavailable(
-                f"This user may not make or change tables in {connections.place}.",
-                "Run `cordboard migrate` as the owner of the database.",
-            ) from None
+        return migrate(connection)
 
 
 def needed() -> frozenset[tuple[str, str]]:

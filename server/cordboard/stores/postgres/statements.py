@@ -56,7 +56,15 @@ def load(text: str) -> Load | None:
     return Load(f"COPY {table} ({' '.join(columns.split())}) FROM STDIN", kept)
 
 
+def dated(text: str) -> str:
+    """A statement whose rows also tell how far the account's changes have come, in the same snapshot,
+    as `_state`: "SEQ HEAD". One statement and not two, so it needs no transaction around it."""
+    state = "SELECT CAST(seq AS TEXT) || ' ' || head FROM account WHERE account = %(account)s"
+    return f"SELECT ({state}) AS _state, told.* FROM ({text}) AS told"  # noqa: S608 - our texts
+
+
 STATEMENTS = {name: translated(text) for name, text in QUERIES.items()}
+DATED = {name: dated(text) for name, text in STATEMENTS.items() if text.startswith("SELECT")}
 LISTS = frozenset(name for name, text in QUERIES.items() if "[])" in text)
 """Statements that take a list. They are planned anew each time: a plan that was kept from when a table
 was empty goes through all of it for each of thousands of texts."""

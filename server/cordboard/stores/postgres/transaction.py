@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, errors
 
 from cordboard.errors import StoreUnavailable
 from cordboard.stores import BEING_COPIED, GENESIS, SCHEMA_VERSION, Ask, Row, half_copied
-from cordboard.stores.postgres.statements import LISTS, LOADS, STATEMENTS
+from cordboard.stores.postgres.remembering import State
+from cordboard.stores.postgres.statements import DATED, LISTS, LOADS, STATEMENTS
+from cordboard.stores.postgres.waiting import Line
 
 Rows = Connection[dict[str, Any]]
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -24,16 +27,37 @@ _Statement = tuple[str, Mapping[str, Any] | None, bool | None]
 """Its text, its parameters, and whether it is prepared; None: once it was asked a few times."""
 
 
-def beginning(patience: float) -> str:
-    """How a transaction that writes begins. `patience`: seconds to wait for a lock.
+def begin(connection: Rows, patience: float) -> None:
+    """Begin a transaction that writes, whatever the database or the role has set as a default.
+    `patience`: seconds to wait for a lock. Raises: psycopg.Error.
 
     A process that is stopped in the middle loses its transaction before those that wait give up.
     """
     wait = max(2, round(patience * 1000))
-    return (
-        f"BEGIN; SET LOCAL lock_timeout = '{wait}ms'; "
+    how = (
+        f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '{wait}ms'; "
         f"SET LOCAL idle_in_transaction_session_timeout = '{wait * 4 // 5}ms'"
     )
+    with told_of_standbys():
+        connection.execute(how.encode())
+
+
+def reading(patience: float, longest: float) -> tuple[str, ...]:
+    """How a transaction that reads begins, on one snapshot. `patience`: seconds to wait for a lock,
+    which is that of a table. `longest`: those that a statement may take."""
+    limits = (("lock_timeout", patience), ("statement_timeout", longest))
+    return SNAPSHOT, *(
+        f"SET LOCAL {name} = '{max(2, round(wait * 1000))}ms'" for name, wait in limits
+    )
+
+
+@contextmanager
+def told_of_standbys() -> Iterator[None]:
+    """A standby that is asked to be written in says that this is not supported."""
+    try:
+        yield
+    except errors.FeatureNotSupported:
+        raise errors.ReadOnlySqlTransaction from None
 
 
 class PostgresTransaction:
@@ -43,9 +67,9 @@ class PostgresTransaction:
     `first`: what to ask before anything else.
     """
 
-    def __init__(self, connection: Rows, first: str = "") -> None:
+    def __init__(self, connection: Rows, first: Sequence[str] = ()) -> None:
         self._connection, self._cursor = connection, connection.cursor()
-        self._unsent: list[_Statement] = [(first, None, False)] if first else []
+        self._unsent: list[_Statement] = [(text, None, False) for text in first]
         self._wanted: dict[Hashable, Ask] = {}
         self._found: dict[Hashable, list[Any]] = {}
 
@@ -142,16 +166,43 @@ def _statement(query: str, params: Mapping[str, Any]) -> _Statement:
     return STATEMENTS[query], params, False if query in LISTS else None
 
 
+class AsOf(NamedTuple):
+    """The account that something was read of, how far its changes had come in the same snapshot, and
+    whether a standby said so. Of nothing that was read it has no account; of nothing that was found,
+    no state."""
+
+    account: str = ""
+    state: State | None = None
+    is_standby: bool = False
+
+
 class Single(PostgresTransaction):
     """One statement, which needs no transaction around it to be of one state."""
 
-    account = ""
-    """Whose rows it reads, once it ran."""
+    as_of = AsOf()
+    """What its rows are of, once it ran."""
 
-    def begin(self, params: Mapping[str, Any]) -> None:
-        if self.account:
+    def __init__(self, connection: Line) -> None:
+        super().__init__(connection)
+        self._is_standby = connection.is_standby
+
+    def all(self, query: str, /, **params: Any) -> list[Row]:
+        if self.as_of.account:
             raise TypeError("a second statement where one was promised")
-        self.account = params["account"]
+        rows = self._connection.execute(DATED[query], params).fetchall()
+        self.as_of = AsOf(params["account"], undated(rows), self._is_standby)
+        return [*rows]
+
+
+def undated(rows: list[dict[str, Any]]) -> State | None:
+    """Take the state out of the rows of a statement, if it is one of `DATED`."""
+    told = None
+    for row in rows:
+        told = row.pop("_state", None)
+    if told is None:
+        return None
+    seq, _, head = told.partition(" ")
+    return int(seq), head
 
 
 class Writing(PostgresTransaction):
@@ -159,14 +210,17 @@ class Writing(PostgresTransaction):
 
     Whoever writes in an account waits there for their turn, so that changes of one account follow
     each other, overlapping batches cannot block each other, and accounts never wait for another.
+
+    `start`: begins the transaction, once it is known of which account it is.
     """
 
     account = ""
     appended: tuple[int, str] | None = None
     """Seq and hash of the newest row that it appended to the journal."""
 
-    def __init__(self, connection: Rows) -> None:
+    def __init__(self, connection: Rows, start: Callable[[str], None]) -> None:
         super().__init__(connection)
+        self._start = start
         self._head: Row | None = None
 
     def begin(self, params: Mapping[str, Any]) -> None:
@@ -174,6 +228,7 @@ class Writing(PostgresTransaction):
             if params["account"] != self.account:
                 raise TypeError("a transaction that writes is of one account")
             return
+        self._start(params["account"])
         self.account = params["account"]
         key = {"account": self.account, "head": GENESIS}
         row = self._connection.execute(_LOCK, key).fetchone()

@@ -36,6 +36,7 @@ class SqliteStore:
     """
 
     bound_seconds = 0.0
+    one_clock = True
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -60,6 +60,9 @@ class SqliteSide:
             self._connection = self._file.connect(_BUSY_SECONDS)
             self._connection.row_factory = None
 
+    def alone(self) -> None:
+        """Nothing: who has a file open cannot be seen."""
+
     def rows(self, table: Table, after: dict[str, Any] | None = None) -> Generator[Values]:
         while page := self._page(table, after):
             yield from page

@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 from cordboard.errors import StoreUnavailable
 from cordboard.stores import BEING_COPIED, SCHEMA_VERSION, half_copied
+from cordboard.stores.scripts import statements
 from cordboard.stores.sqlite.faults import LOCK_SECONDS
 
 _POLL_SECONDS = 0.005
@@ -130,15 +130,9 @@ class StoreFile:
         connection.execute("BEGIN IMMEDIATE")
         try:
             there = _version(connection)
-            for version in range(there + 1, SCHEMA_VERSION + 1):
-                script = files("cordboard.stores") / "schema" / f"{version}.sql"
-                for statement in _statements(script.read_text("utf-8")):
+            if there < SCHEMA_VERSION:
+                for statement in statements(there):
                     connection.execute(_dense(statement))
-            if there == 0:
-                connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
-                connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
-            else:
-                connection.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -171,13 +165,8 @@ def _settle(connection: sqlite3.Connection) -> None:
 
 def _dense(statement: str) -> str:
     """Tables kept in the order of their keys: a commit writes half the pages (SQLite only)."""
-    return f"{statement} WITHOUT ROWID" if statement.startswith("CREATE TABLE") else statement
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script without comments; no string in ours holds a semicolon."""
-    bare = "\n".join(line.partition("--")[0] for line in script.splitlines())
-    return (s for s in (part.strip() for part in bare.split(";")) if s)
+    is_keyed = statement.startswith("CREATE TABLE") and "PRIMARY KEY" in statement
+    return f"{statement} WITHOUT ROWID" if is_keyed else statement
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from graphlib import TopologicalSorter
-from importlib.resources import files
 
-from cordboard.stores import SCHEMA_VERSION
 from cordboard.stores.copying.sides import Table
+from cordboard.stores.scripts import statements
 
 
 def schema_tables() -> tuple[Table, ...]:
     """Every table, after those that its rows refer to."""
     with closing(sqlite3.connect(":memory:")) as db:
-        for number in range(1, SCHEMA_VERSION + 1):
-            script = files("cordboard.stores") / "schema" / f"{number}.sql"
-            db.executescript(script.read_text("utf-8"))
-        names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        for statement in statements(0):
+            db.execute(statement)
+        names = db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'schema_version' "
+            "ORDER BY name"
+        )
         found = {name: _table(db, name) for (name,) in names.fetchall()}
     order = TopologicalSorter({name: sorted(table.refers) for name, table in found.items()})
     return tuple(found[name] for name in order.static_order())

@@ -65,7 +65,7 @@ async def answer(
         refresh=_LIVE_SECONDS if live and not still else 0,
         urls=_urls(record, session.account, part, "off" if still else ""),
         outcome_words=views.OUTCOMES,
-        guarded=views.GUARDED,
+        guarded=facts.GUARDED,
     )
 
 
@@ -119,6 +119,7 @@ def _told(record: PlanRecord, now: str) -> dict[str, Any]:
         "level_means": views.LEVELS[plan.level],
         "why": shown(plan.why, 400),
         "purposes": facts.purposes(plan),
+        "counted": _counted(record, now),
         "warnings": views.lines(facts.warnings(plan)),
         "unchecked": views.lines(draft.unchecked),
         "unchanged": len(draft.unchanged),
@@ -127,6 +128,12 @@ def _told(record: PlanRecord, now: str) -> dict[str, Any]:
         "more_kinds": more_kinds,
         "counts": outcomes.counted(record, now),
     }
+
+
+def _counted(record: PlanRecord, now: str) -> list[str]:
+    """What the question of a big plan says in counts, while it waits for an answer."""
+    big = len(record.plan.draft.changes) > facts.SHOWN_CHANGES
+    return facts.counted(record.plan) if big and views.is_waiting(record, now) else []
 
 
 async def _decision(desk: Desk, session: Session, record: PlanRecord) -> dict[str, Any]:

@@ -31,8 +31,6 @@ OUTCOMES: dict[Outcome, str] = {
     "not_applied": "Not done",
     "unknown": "Not known yet",
 }
-GUARDED = ("protected", "emergency_callback")
-"""Tags that say whose callers may not be lost."""
 _PLAIN_NUMBER = str.maketrans("", "", " ().-/\u00a0")
 
 
