@@ -55,17 +55,6 @@ class CordboardError(Exception):
         return f"{self.code}: {self.what} {self.remedy} {self.aftermath}"
 
 
-class RequestError(CordboardError):
-    """The request cannot be done as it was asked; asking differently can help."""
-
-    code = "INVALID_ARGUMENTS"
-    default_remedy = "Correct the arguments and call again."
-
-
-class InvalidArguments(RequestError):
-    """The arguments do not fit the tool's schema."""
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One number of a batch and why it is refused; `code` is that of a NumberRefused class."""
@@ -75,14 +64,26 @@ class Problem:
     why: str
 
 
-class NumberRefused(RequestError):
-    """One or more numbers of a batch are refused, and so the whole batch."""
+class RequestError(CordboardError):
+    """The request cannot be done as it was asked; asking differently can help. `problems`: number by
+    number, where it is about some."""
 
-    code = "NUMBER_NOT_FOUND"
+    code = "INVALID_ARGUMENTS"
+    default_remedy = "Correct the arguments and call again."
 
     def __init__(self, what: str, remedy: str = "", problems: Iterable[Problem] = ()) -> None:
         super().__init__(what, remedy)
         self.problems = tuple(problems)
+
+
+class InvalidArguments(RequestError):
+    """The arguments do not fit the tool's schema, or a file has rows that cannot be used."""
+
+
+class NumberRefused(RequestError):
+    """One or more numbers of a batch are refused, and so the whole batch."""
+
+    code = "NUMBER_NOT_FOUND"
 
 
 class InvalidNumberFormat(NumberRefused):

@@ -79,10 +79,16 @@ def placed(server: PrivateServer, where: str) -> Iterator[None]:
     os.sched_setaffinity(0, allowed)
 
 
-@pytest.mark.parametrize("where", ["together", "apart"])
+@pytest.mark.parametrize(("where", "bound"), [("apart", 1.5), ("together", 2.2)])
 async def test_one_number_costs_little_more_than_its_statements(
-    where: str, table: Table, durable: PrivateServer, monkeypatch: pytest.MonkeyPatch
+    where: str,
+    bound: float,
+    table: Table,
+    durable: PrivateServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A database has processors of its own, so `apart` is the figure that is asked for. On one with
+    it no answer is waited for: what is left is computing, ours and the driver's."""
     texts = names(many(ROUNDS + WARM_UP))
     pair = Pair()
     async with filled(durable, len(texts)) as url:
@@ -98,7 +104,7 @@ async def test_one_number_costs_little_more_than_its_statements(
             await app.store.close()
         durable.drop(twin)
     name = f"PostgreSQL: attach one number, to its statements, {where}"
-    table.hold(pair.without(WARM_UP).figure(name, 1.5))
+    table.hold(pair.without(WARM_UP).figure(name, bound))
 
 
 def route(number: str, tx: Transaction) -> Row | None:

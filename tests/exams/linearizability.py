@@ -82,18 +82,25 @@ Possible = tuple[str, frozenset[int]]
 def _until_done(
     wanted: int, possible: set[Possible], open_ones: set[int], history: Sequence[Operation]
 ) -> Iterator[Possible]:
-    """From what may be the case to all that may be once the wanted operation is carried out."""
-    seen, ahead = set(possible), list(possible)
+    """From what may be the case to all that may be once the wanted operation is carried out.
+
+    What changes nothing is carried out as soon as it can be: later would never be better, and of a
+    hundred that overlap every choice would be gone through.
+    """
+    seen, ahead = set[Possible](), list(possible)
     while ahead:
         holder, done = ahead.pop()
+        done |= {at for at in open_ones - done if history[at].after(holder) == holder}
+        if (holder, done) in seen:
+            continue
+        seen.add((holder, done))
         if wanted in done:
             yield holder, done
             continue
         for at in open_ones - done:
             after = history[at].after(holder)
-            if after is not None and (then := (after, done | {at})) not in seen:
-                seen.add(then)
-                ahead.append(then)
+            if after is not None:
+                ahead.append((after, done | {at}))
 
 
 def _moments(history: Sequence[Operation]) -> Iterable[tuple[bool, int]]:

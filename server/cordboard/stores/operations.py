@@ -68,8 +68,8 @@ def find(tx: Transaction, account: str, plan_id: str) -> Operation | None:
 
 
 def due(tx: Transaction, account: str, platform: str, now: str, never: str) -> list[Operation]:
-    """Operations at a platform that any process may take over now: due, or dated after `never`,
-    which can only be where the clock was set back."""
+    """Operations at a platform that are due by `now`, or dated after `never`, which can only be where
+    a clock was set back, or is another machine's; those due first come first, 100 at most."""
     rows = tx.all("operations_due", account=account, platform=platform, now=now, never=never)
     return [_operation(account, row) for row in rows]
 

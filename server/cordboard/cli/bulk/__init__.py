@@ -15,7 +15,7 @@ from rich.text import Text
 from cordboard import facts
 from cordboard.cli import approvals, terminal
 from cordboard.cli.bulk.change_list import ChangeList
-from cordboard.cli.bulk.choosing import RowsRefused, in_short
+from cordboard.cli.bulk.choosing import in_short
 from cordboard.cli.bulk.planning import Made, Wanted, found, planned
 from cordboard.cli.plans import AsJson
 from cordboard.cli.session import Console, at_terminal, console, errors, print_json, with_app
@@ -117,9 +117,10 @@ def _made(wanted: Wanted, target: ChangeList) -> Made:
             # The store is opened anew: of what it wrote a good part would stay in memory.
             made = with_app(partial(found, result, chosen, wanted.asked.agent, target.wanted))
             _list(made, target)
-    except (NumberRefused, RowsRefused) as exc:
+    except (NumberRefused, InvalidArguments) as exc:
         try:
-            target.write_refused(exc.problems)
+            if exc.problems:
+                target.write_refused(exc.problems)
         except ConfigError as failed:  # why the numbers are refused is told all the same
             errors.print(Text(f"--list: {failed.what}", style="red"))
         raise

@@ -23,14 +23,6 @@ _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _FORMS = "Write label:PREFIX, tag:TAG, provider:NAME, or state:free, state:attached, state:any."
 
 
-class RowsRefused(InvalidArguments):
-    """Rows of a file are no numbers, and so nothing of it is planned."""
-
-    def __init__(self, what: str, remedy: str, problems: Sequence[Problem]) -> None:
-        super().__init__(what, remedy)
-        self.problems = tuple(problems)
-
-
 @dataclass(frozen=True)
 class Chosen:
     """Numbers, and the line that each has in the file they are from. `remarks`: what whoever chose
@@ -43,13 +35,14 @@ class Chosen:
 
     @classmethod
     def of_file(cls, file: NumberFile) -> Chosen:
-        """All numbers of a file, in its order. Raises: RowsRefused, InvalidArguments."""
+        """All numbers of a file, in its order. Raises: InvalidArguments."""
         if file.problems:
             count = len(file.problems)
             said = "1 bad row" if count == 1 else f"{count:,} bad rows"
             told = "".join(f"\n- {line}" for line in in_short([str(p) for p in file.problems]))
             what = f"{file.label}: {said}, so nothing is planned:{told}\n"
-            raise RowsRefused(what, f"Correct the file.{_all_of(count)}", file.problems)
+            remedy = f"Correct the file.{_all_of(count)}"
+            raise InvalidArguments(what, remedy, file.problems)
         if not file.places:
             raise InvalidArguments(f"{file.label} names no number.", "Put one on each line.")
         left = ", ".join(shown(name, 60) for name in file.unused)
