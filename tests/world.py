@@ -314,6 +314,7 @@ class World:
 
     @property
     def database(self) -> Path:
+        assert not self.url, "its store is no file: what is configured is the user's own"
         return self.settings.database
 
     def another(self, policy: str = "", **config: Any) -> World:
